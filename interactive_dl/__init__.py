@@ -1,0 +1,33 @@
+"""Interactive distributed deep learning: MPI engines, Keras and Horovod, steered from a notebook.
+
+The public names load when they are first used, so that ``import interactive_dl`` stays cheap and
+brings in no deep-learning framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from interactive_dl.cluster import Cluster, doctor
+
+__version__ = "0.1.0"
+__all__ = ["Cluster", "doctor"]
+
+_PUBLIC = {"Cluster": "interactive_dl.cluster", "doctor": "interactive_dl.cluster"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add ``%cluster`` to a notebook: ``%load_ext interactive_dl``."""
+    from interactive_dl import magics
+
+    magics.load_ipython_extension(shell)

@@ -1,0 +1,116 @@
+"""What can go wrong, as one tree.
+
+    InteractiveDLError
+    ├── SetupError                   the environment cannot run what was asked for
+    │   ├── MPINotFoundError
+    │   └── MixedMPIError            two MPIs in one environment
+    ├── ClusterError
+    │   ├── ClusterNotFoundError
+    │   ├── ClusterNotRunningError
+    │   ├── NotEnoughSlotsError
+    │   ├── EnginesNotRegisteredError
+    │   ├── WorldSizeError           an MPI world of the wrong size, or ids that are not ranks
+    │   └── HealError
+    ├── GroupError                   a group of engines could not be formed
+    ├── TrainingError
+    │   ├── DriftError               the ranks' weights differ
+    │   ├── NotReducedError          a training whose gradients would not be averaged
+    │   ├── PeerFailedError          another rank raised or died
+    │   └── CheckpointError
+    └── DataError
+        ├── SourceNotFoundError
+        ├── MissingKeyError
+        └── TooFewSamplesError
+
+Every message states the rule, the values received, and what to type next.
+"""
+
+from __future__ import annotations
+
+
+class InteractiveDLError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class InteractiveDLWarning(UserWarning):
+    """Root of every warning that this package gives."""
+
+
+class SetupError(InteractiveDLError):
+    """The environment cannot run what was asked for."""
+
+
+class MPINotFoundError(SetupError):
+    """There is no ``mpiexec`` to start a world with."""
+
+
+class MixedMPIError(SetupError):
+    """Two MPIs in one environment: every rank would see a world of size 1."""
+
+
+class ClusterError(InteractiveDLError):
+    """A cluster could not be started, reached, stopped or mended."""
+
+
+class ClusterNotFoundError(ClusterError):
+    """No cluster has this id."""
+
+
+class ClusterNotRunningError(ClusterError):
+    """The cluster was not started, or was stopped."""
+
+
+class NotEnoughSlotsError(ClusterError):
+    """More engines were asked for than the machine has slots."""
+
+
+class EnginesNotRegisteredError(ClusterError):
+    """Engines were launched but did not register in time."""
+
+
+class WorldSizeError(ClusterError):
+    """The MPI world has the wrong size, or engine ids are not its ranks."""
+
+
+class HealError(ClusterError):
+    """Dead engines could not be replaced."""
+
+
+class GroupError(InteractiveDLError):
+    """A group of engines could not be formed."""
+
+
+class TrainingError(InteractiveDLError):
+    """A distributed training cannot go on."""
+
+
+class DriftError(TrainingError):
+    """The ranks' weights differ although they train one model."""
+
+
+class NotReducedError(TrainingError):
+    """Gradients would not be averaged over the ranks."""
+
+
+class PeerFailedError(TrainingError):
+    """Another rank of the group raised an exception or died."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint cannot be written or read."""
+
+
+class DataError(InteractiveDLError):
+    """Training data cannot be opened or shared out."""
+
+
+class SourceNotFoundError(DataError):
+    """The data file is not there."""
+
+
+class MissingKeyError(DataError):
+    """The data file has no dataset of this name."""
+
+
+class TooFewSamplesError(DataError):
+    """There are fewer samples than ranks."""
