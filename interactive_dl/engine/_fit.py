@@ -1,0 +1,65 @@
+"""Two of Keras's own methods, wrapped for models whose optimizer is distributed.
+
+``compile`` may put loss scaling around the optimizer, and an exception may leave ``fit`` on one
+rank only; neither can be seen from an optimizer or a callback. Other models are not touched.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from interactive_dl.engine import _horovod, failures
+from interactive_dl.engine._reduction import lift_out_of_loss_scaling, reduction_of
+from interactive_dl.engine.group import current
+
+_CONTEXT = "_idl_fit"
+
+
+def install() -> None:
+    """Wrap ``keras.Model.compile`` and ``keras.Model.fit``, once per process."""
+    if not hasattr(keras.Model.fit, _CONTEXT):
+        keras.Model.compile = _compile(keras.Model.compile)
+        keras.Model.fit = _fit(keras.Model.fit)
+
+
+def data_of(model: keras.Model) -> tuple[Any, ...]:
+    """The data objects of the ``fit`` that runs on ``model``: training, then validation."""
+    return tuple(getattr(model, _CONTEXT, ()))
+
+
+def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def compile(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        lift_out_of_loss_scaling(self.optimizer)
+        return result
+
+    return compile
+
+
+def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def fit(self: keras.Model, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if reduction_of(self.optimizer) is None:
+            return original(self, x, *args, **kwargs)
+        group = current()
+        object.__setattr__(self, _CONTEXT, (x, kwargs.get("validation_data")))
+        try:
+            return original(self, x, *args, **kwargs)
+        except BaseException as error:
+            if _horovod.is_collective_error(error):
+                raise failures.explain(group, error) from error
+            failures.leave(group, error)
+            error.add_note(
+                f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}."
+            )
+            raise
+        finally:
+            object.__delattr__(self, _CONTEXT)
+
+    setattr(fit, _CONTEXT, True)
+    return fit

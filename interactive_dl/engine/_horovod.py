@@ -1,0 +1,114 @@
+"""Horovod's two libraries (TensorFlow's and torch's) behind one small interface.
+
+Each framework has a Horovod library of its own with a state of its own; both reduce over whatever
+communicator they were started on. Nothing here imports a framework before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+Framework = Literal["tensorflow", "torch"]
+Compression = Literal["none", "fp16"]
+ReduceOp = Literal["average", "sum", "adasum"]
+
+FRAMEWORKS: tuple[Framework, ...] = ("tensorflow", "torch")
+COMPRESSIONS: tuple[Compression, ...] = ("none", "fp16")
+REDUCE_OPS: tuple[ReduceOp, ...] = ("average", "sum", "adasum")
+
+
+def keras_framework() -> Framework:
+    """The framework that Keras runs on in this process, without importing Keras for it.
+
+    Raises:
+        ValueError: Keras runs on a backend that Horovod cannot reduce for.
+    """
+    keras = sys.modules.get("keras")
+    name = keras.backend.backend() if keras else os.environ.get("KERAS_BACKEND", "tensorflow")
+    if name not in FRAMEWORKS:
+        raise ValueError(
+            f"Horovod reduces gradients of the Keras backends {', '.join(FRAMEWORKS)}, but Keras"
+            f" runs on {name!r} here. Set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+    return name
+
+
+def library(framework: Framework) -> ModuleType:
+    """``horovod.tensorflow`` or ``horovod.torch``."""
+    return importlib.import_module(f"horovod.{framework}")
+
+
+def is_running(framework: Framework) -> bool:
+    """Whether this framework's Horovod is loaded and initialised."""
+    loaded = sys.modules.get(f"horovod.{framework}")
+    return loaded is not None and bool(loaded.is_initialized())
+
+
+def start(framework: Framework, comm: MPI.Intracomm) -> None:
+    """Initialise this framework's Horovod on ``comm`` (2-7 ms); restarts it if it runs."""
+    hvd = library(framework)
+    if hvd.is_initialized():
+        hvd.shutdown()
+    hvd.init(comm=comm)
+
+
+def shutdown() -> tuple[Framework, ...]:
+    """Shut down every running Horovod; peers inside a collective get an error at once.
+
+    Returns:
+        The frameworks whose Horovod was running.
+    """
+    running = tuple(name for name in FRAMEWORKS if is_running(name))
+    for name in running:
+        library(name).shutdown()
+    return running
+
+
+def is_collective_error(error: BaseException) -> bool:
+    """Whether ``error`` is Horovod saying that a collective could not be completed."""
+    if type(error).__name__ == "HorovodInternalError":
+        return True
+    module = type(error).__module__
+    return module.startswith("tensorflow") and "orovod" in str(error)
+
+
+def reduce(
+    framework: Framework,
+    tensors: Sequence[Any],
+    *,
+    name: str,
+    op: ReduceOp,
+    compression: Compression,
+) -> list[Any]:
+    """Combine ``tensors`` over all ranks in one fused group.
+
+    Args:
+        framework: whose tensors they are.
+        tensors: dense tensors or ``tf.IndexedSlices`` (made dense); same shapes on every rank.
+        name: the same on every rank and unique among the collectives in flight.
+        op: ``average``, ``sum`` or ``adasum`` (ranks must be a power of two).
+        compression: ``fp16`` halves the traffic, at half precision.
+
+    Returns:
+        The combined tensors, in order, with the shapes and dtypes they came with.
+    """
+    hvd = library(framework)
+    options: dict[str, Any] = {
+        "name": name,
+        "op": {"average": hvd.Average, "sum": hvd.Sum, "adasum": hvd.Adasum}[op],
+        "compression": getattr(hvd.Compression, compression),
+    }
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+        options["ignore_name_scope"] = True
+    return list(hvd.grouped_allreduce(list(tensors), **options))

@@ -1,0 +1,51 @@
+"""Reading and changing the learning rate of a compiled Keras optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def has_fixed_rate(optimizer: Any) -> bool:
+    """Whether the learning rate is a variable, not a schedule of the optimizer's own."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return not isinstance(
+        inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+    )
+
+
+def get_rate(optimizer: Any) -> float:
+    """The learning rate of the next step."""
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def set_rate(optimizer: Any, value: float, *, momentum_correction: bool) -> None:
+    """Change the learning rate from the next step on.
+
+    Keras keeps the learning rate inside the velocity (``v = m v - lr g``), so a raised rate
+    needs the velocity raised alike (Goyal et al. 2017, section 2.2, "momentum correction");
+    Horovod multiplies the momentum by ``new / old`` for one step instead, which is the same.
+
+    Raises:
+        ValueError: the optimizer has a schedule of its own.
+    """
+    if not has_fixed_rate(optimizer):
+        raise ValueError(
+            "The optimizer's learning rate is a schedule of its own; give it a number to change"
+            " it during the training, or put the warm-up into the schedule: engine.WarmUp(...)."
+        )
+    previous = get_rate(optimizer)
+    if value == previous:
+        return
+    optimizer.learning_rate = value
+    if momentum_correction and previous > 0:
+        for velocity in _velocities(optimizer):
+            velocity.assign(velocity * (value / previous))
+
+
+def _velocities(optimizer: Any) -> list[Any]:
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(inner, keras.optimizers.SGD) or not inner.momentum:
+        return []
+    return list(inner.momentums)

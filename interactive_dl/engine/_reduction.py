@@ -1,0 +1,95 @@
+"""Where the gradients of a Keras 3 optimizer are combined over the ranks.
+
+One method of the optimizer object is overridden, not its class, so that Keras saves and loads it
+as what it is. Horovod's own wrapper overrides Keras 2 methods that Keras 3 never calls, and so
+reduces nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import keras
+
+from interactive_dl.engine import _horovod
+
+_ATTRIBUTE = "_idl_reduction"
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How an optimizer's gradients are combined over the ranks.
+
+    Attributes:
+        name: names the collective; the same on every rank.
+        op: ``average``, ``sum`` or ``adasum``.
+        compression: ``none`` or ``fp16``.
+    """
+
+    name: str
+    op: _horovod.ReduceOp
+    compression: _horovod.Compression
+
+    def __call__(self, gradients: Sequence[Any]) -> list[Any]:
+        """Combine the gradients that are not None; shapes and dtypes stay."""
+        present = [gradient for gradient in gradients if gradient is not None]
+        if not present:
+            return list(gradients)
+        reduced = iter(
+            _horovod.reduce(
+                _horovod.keras_framework(),
+                present,
+                name=self.name,
+                op=self.op,
+                compression=self.compression,
+            )
+        )
+        return [None if gradient is None else next(reduced) for gradient in gradients]
+
+
+def reduction_of(optimizer: Any) -> Reduction | None:
+    """How this optimizer's gradients are combined; None if they are not."""
+    return getattr(optimizer, _ATTRIBUTE, None)
+
+
+def lift_out_of_loss_scaling(optimizer: Any) -> None:
+    """Move the reduction from a distributed optimizer to the loss scaling wrapped around it.
+
+    ``compile`` wraps optimizers of mixed-precision models by itself. Left inside, the reduction
+    would run only on ranks whose own gradients are finite, and the others would wait for ever.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    reduction = reduction_of(inner)
+    if reduction is not None and reduction_of(optimizer) is None:
+        _detach(inner)
+        attach(optimizer, reduction)
+
+
+def attach(optimizer: Any, reduction: Reduction) -> None:
+    """Override one method on this one object: the first that sees the raw gradients.
+
+    For plain optimizers it is ``_clip_gradients``: Keras calls it at every update, with the
+    accumulated gradients, before it clips and updates.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        lift_out_of_loss_scaling(optimizer)
+        optimizer.apply = MethodType(_reduce_then_apply, optimizer)
+    else:
+        optimizer._clip_gradients = MethodType(_reduce_then_clip, optimizer)
+    setattr(optimizer, _ATTRIBUTE, reduction)
+
+
+def _detach(optimizer: Any) -> None:
+    del optimizer._clip_gradients
+    delattr(optimizer, _ATTRIBUTE)
+
+
+def _reduce_then_clip(self: Any, gradients: Sequence[Any]) -> list[Any]:
+    return list(type(self)._clip_gradients(self, reduction_of(self)(gradients)))  # type: ignore[misc]
+
+
+def _reduce_then_apply(self: Any, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+    type(self).apply(self, reduction_of(self)(grads), trainable_variables)  # type: ignore[misc]

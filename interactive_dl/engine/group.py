@@ -1,0 +1,179 @@
+"""The group of engines that train together, and Horovod on it."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from interactive_dl.engine import _devices, _horovod, world
+from interactive_dl.errors import GroupError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mpi4py import MPI
+
+
+@dataclass(frozen=True)
+class Group:
+    """The engines that train one run together; a rank belongs to a group, an engine id is for life.
+
+    Attributes:
+        rank: this engine's rank in the group, 0 .. size-1.
+        size: number of engines in the group.
+        local_rank: rank among the group's engines on this host.
+        local_size: number of the group's engines on this host.
+        host: this engine's host name.
+        engines: stable engine ids, by rank.
+        comm: mpi4py communicator of just these engines, free for the user's own MPI calls.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    host: str
+    engines: tuple[int, ...]
+    comm: MPI.Intracomm = field(repr=False, compare=False)
+    token: str = field(repr=False)
+
+    def allgather(self, value: Any) -> list[Any]:
+        """Everybody's ``value`` (any picklable object), by rank, on every rank."""
+        return list(self.comm.allgather(value))
+
+    def broadcast(self, value: Any, root: int = 0) -> Any:
+        """``root``'s ``value`` (any picklable object) on every rank."""
+        return self.comm.bcast(value, root=root)
+
+    def broadcast_array(self, array: np.ndarray, root: int = 0) -> np.ndarray:
+        """``root``'s array on every rank; ``array`` has the same shape and dtype on all of them."""
+        import numpy as np
+
+        buffer = np.ascontiguousarray(array)
+        self.comm.Bcast([buffer.view(np.uint8).reshape(-1), buffer.nbytes], root=root)
+        return buffer.reshape(np.shape(array))
+
+    def engine_name(self, rank: int) -> str:
+        """How messages call a rank: its rank and, where they differ, its engine's id."""
+        engine = self.engines[rank]
+        return f"rank {rank}" if engine == rank else f"rank {rank} (engine {engine})"
+
+
+@dataclass
+class _State:
+    group: Group | None = None
+    healthy: bool = False
+
+
+_STATE = _State()
+
+
+def current() -> Group:
+    """The group of this engine.
+
+    Raises:
+        GroupError: ``init()`` was not called.
+    """
+    if _STATE.group is None:
+        raise GroupError("This engine belongs to no group yet: call engine.init() on all engines.")
+    return _STATE.group
+
+
+def is_active() -> bool:
+    """Whether this engine belongs to a group that can reduce."""
+    return _STATE.group is not None and _STATE.healthy
+
+
+def mark_broken() -> None:
+    """Note that a collective of the group failed: the next ``init()`` starts Horovod anew."""
+    _STATE.healthy = False
+
+
+def init(
+    seed: int | None = None,
+    *,
+    engines: Iterable[int] | None = None,
+    framework: _horovod.Framework | None = None,
+) -> Group:
+    """Join the group of the engines that this cell runs on, and start Horovod on it.
+
+    Call it on every member. It is safe to call again, in the next cell or on other engines:
+    the same members keep their group, others regroup in milliseconds, and no process restarts.
+    Where there are GPUs every local rank sees one.
+
+    Args:
+        seed: seeds Python's, NumPy's and Keras's generators, alike on every rank (the ranks'
+            dropout masks are told apart when training begins).
+        engines: stable ids of the members; by default those that the cell was sent to (the whole
+            world, or a subset under ``%%px --targets``), under ``mpiexec`` all of them.
+        framework: whose Horovod to start; by default that of Keras's backend.
+
+    Raises:
+        GroupError: a member is dead, busy or did not call ``init()``.
+    """
+    chosen = framework or _horovod.keras_framework()
+    formed = world.form(tuple(engines) if engines is not None else None)
+    group = _kept(formed, chosen) or _regroup(formed, chosen)
+    if seed is not None:
+        _seed(seed)
+    return group
+
+
+def ensure_framework(framework: _horovod.Framework) -> Group:
+    """The current group with this framework's Horovod running on it (all members call it)."""
+    group = current()
+    if not _horovod.is_running(framework):
+        _horovod.start(framework, group.comm)
+    return group
+
+
+def _kept(formed: world.Formed, framework: _horovod.Framework) -> Group | None:
+    usable = _STATE.group is not None and _STATE.healthy and _horovod.is_running(framework)
+    mine = _STATE.group.token if _STATE.group is not None and usable else None
+    tokens = set(formed.comm.allgather(mine))
+    if len(tokens) != 1 or None in tokens:
+        return None
+    group = current()
+    if group.engines != formed.ids:
+        return None
+    formed.comm.Free()
+    return group
+
+
+def _regroup(formed: world.Formed, framework: _horovod.Framework) -> Group:
+    from mpi4py import MPI
+
+    _horovod.shutdown()
+    comm = formed.comm
+    local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    group = Group(
+        rank=comm.Get_rank(),
+        size=comm.Get_size(),
+        local_rank=local.Get_rank(),
+        local_size=local.Get_size(),
+        host=socket.gethostname(),
+        engines=formed.ids,
+        comm=comm,
+        token=comm.bcast(uuid.uuid4().hex),
+    )
+    local.Free()
+    _devices.claim(group.local_rank)
+    _horovod.start(framework, comm)
+    _STATE.group, _STATE.healthy = group, True
+    return group
+
+
+def _seed(seed: int) -> None:
+    import numpy as np
+
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+    else:
+        random.seed(seed)
+        np.random.seed(seed)
