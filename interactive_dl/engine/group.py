@@ -6,7 +6,7 @@ import random
 import socket
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,24 @@ class Group:
         buffer = np.ascontiguousarray(array)
         self.comm.Bcast([buffer.view(np.uint8).reshape(-1), buffer.nbytes], root=root)
         return buffer.reshape(np.shape(array))
+
+    def average(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Mean of each value over the ranks, bit for bit alike on all; same keys everywhere."""
+        gathered = self.allgather(dict(values))
+        return {key: sum(each[key] for each in gathered) / self.size for key in values}
+
+    def average_array(self, array: np.ndarray) -> np.ndarray:
+        """Mean over the ranks, bit for bit alike on all; ``array`` has the same shape on each."""
+        import numpy as np
+
+        total = np.array(array, order="C")
+        if self.rank == 0:
+            from mpi4py import MPI
+
+            self.comm.Reduce(MPI.IN_PLACE, total, root=0)
+        else:
+            self.comm.Reduce(total, None, root=0)
+        return self.broadcast_array(total / np.asarray(self.size, dtype=total.dtype))
 
     def engine_name(self, rank: int) -> str:
         """How messages call a rank: its rank and, where they differ, its engine's id."""

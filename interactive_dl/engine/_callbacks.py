@@ -1,0 +1,84 @@
+"""The callbacks that every distributed training needs, in the order they need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import keras
+
+from interactive_dl.engine._agreement import DriftCheck, EpochOrder, SamePlan
+from interactive_dl.engine._broadcast import BroadcastState
+from interactive_dl.engine._checkpoint import RESTORED, Checkpoint, Resume, checkpoint_path
+from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
+from interactive_dl.engine._warmup import LearningRateWarmup
+from interactive_dl.engine.group import current
+
+
+def callbacks(
+    name: str,
+    *,
+    warmup_epochs: float = 0,
+    warmup_start: float | None = None,
+    plateau: Mapping[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    drift_steps: Collection[int] = (1, 2),
+    verbose: int = 0,
+) -> list[keras.callbacks.Callback]:
+    """What ``model.fit(..., callbacks=...)`` needs on every rank.
+
+    Always: the ranks' plans are compared, rank 0's state is broadcast, metrics and moving
+    statistics are averaged, ``samples_per_s`` is logged, drifting weights raise.
+
+    Args:
+        name: the run's name.
+        warmup_epochs: raise the learning rate step by step over this many epochs.
+        warmup_start: share of the rate to begin with; by default 1 / ranks, the unscaled rate
+            under the linear rule.
+        plateau: options of ``keras.callbacks.ReduceLROnPlateau`` (``{"patience": 8}``); it sees
+            averaged metrics, so all ranks lower their rates alike.
+        checkpoint: a ``.keras`` file that rank 0 writes after every epoch.
+        resume: go on from that file where it exists.
+        drift_steps: steps after which weights are compared, besides every epoch's end.
+        verbose: 1: rank 0 tells of changes of the learning rate.
+
+    Returns:
+        Fresh callbacks; add your own after them.
+
+    Raises:
+        ValueError: a checkpoint's name that does not end in ``.keras``.
+    """
+    reducer = None if plateau is None else _plateau(plateau, verbose)
+    path = None if checkpoint is None else checkpoint_path(checkpoint)
+    chosen: list[keras.callbacks.Callback | None] = [
+        SamePlan(),
+        LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
+        if warmup_epochs
+        else None,
+        Resume(path, reducer) if path is not None and resume else None,
+        BroadcastState(),
+        EpochOrder(),
+        AverageStatistics(),
+        MetricAverage(),
+        Throughput(),
+        DriftCheck(drift_steps),
+        reducer,
+        Checkpoint(path, name, reducer) if path is not None else None,
+    ]
+    return [callback for callback in chosen if callback is not None]
+
+
+class _ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras's own, which begins a resumed training in the state of its checkpoint."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin afresh, or where the checkpoint was."""
+        super().on_train_begin(logs)
+        vars(self).update(vars(self).pop(RESTORED, {}))
+
+
+def _plateau(options: Mapping[str, Any], verbose: int) -> keras.callbacks.ReduceLROnPlateau:
+    speaking = verbose if current().rank == 0 else 0
+    return _ReduceLROnPlateau(**{"verbose": speaking, **options})
