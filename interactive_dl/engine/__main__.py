@@ -1,0 +1,92 @@
+"""``python -m interactive_dl.engine``: what mpiexec starts, a watcher with the engine as its child.
+
+The watcher uses no MPI. It gives the engine a log of its own, passes signals on, and leaves word
+of how the engine ended. MPI tells the other ranks of a death when the process that mpiexec itself
+started ends, so the watcher ends right after the engine; and with exit code 0 always, because
+another code makes mpiexec end the whole world, fault tolerance or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from interactive_dl.telemetry import exits
+
+_PR_SET_PDEATHSIG = 1
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one engine to its end and record how it ended."""
+    options = _parse(words)
+    rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
+    engine = options.ids[rank] if options.ids else rank
+    child = _start_engine(options.folder, engine, options.world)
+    _forward_signals(child)
+    _, status, usage = os.wait4(child.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    ended = exits.Exit(
+        engine=engine,
+        host=socket.gethostname(),
+        pid=child.pid,
+        exit_code=code if code >= 0 else None,
+        signal_number=-code if code < 0 else None,
+        ended_at_s=time.time(),
+        max_rss_bytes=usage.ru_maxrss * 1024,
+    )
+    if options.folder.exists():
+        exits.record_exit(options.folder, ended)
+    return 0
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m interactive_dl.engine")
+    parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
+    parser.add_argument("--ids", type=_integers, default=(), help="engine ids of the new ranks")
+    parser.add_argument("--world", type=_integers, default=(), help="engine ids after joining")
+    return parser.parse_args(words)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(",") if word)
+
+
+def _start_engine(folder: Path, engine: int, world: Sequence[int]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "interactive_dl.engine._process"]
+    command += ["--folder", str(folder), "--id", str(engine)]
+    command += ["--world", ",".join(map(str, world))]
+    with exits.log_file(folder, engine).open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+            preexec_fn=_die_with_parent,
+        )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _forward_signals(child: subprocess.Popen[bytes]) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in _FORWARDED:
+        signal.signal(number, forward)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""Members of a future group meet before they make it, with a time-out.
+
+The lowest id leads. Messages are point to point on the world, never collective:
+
+    member  -> leader   hello      I am here, for this group
+    leader  -> member   heard      I shall decide within so many seconds
+    leader  -> member   go, abort  all are here (the group's tag), or why it cannot be
+    member  -> leader   withdraw   I no longer wait
+
+Every message carries the nonce of the member's attempt, so that what is left over from an attempt
+that failed is told apart and dropped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from interactive_dl.errors import GroupError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+Kind = Literal["hello", "heard", "go", "abort", "withdraw"]
+
+_TAG = 29_871
+_GRACE_S = 2.0
+_LONGEST_NAP_S = 0.002
+_NONCES = itertools.count()
+# A send that is still under way needs its buffer: dropping the request would free it.
+_SENDING: list[MPI.Request] = []
+
+
+class OutdatedError(GroupError):
+    """The member's list of engines is not the others', or names the dead."""
+
+
+class Message(NamedTuple):
+    """One step of the handshake; ``payload`` is the group, a time, a tag or an error."""
+
+    kind: Kind
+    nonce: int
+    payload: Any = None
+
+
+def failed_ranks(comm: MPI.Intracomm) -> frozenset[int]:
+    """Ranks of ``comm`` that MPI knows to be dead."""
+    failed = comm.Get_failed()
+    everyone = comm.Get_group()
+    ranks = failed.Translate_ranks(range(failed.size), everyone) if failed.size else []
+    failed.Free()
+    everyone.Free()
+    return frozenset(int(rank) for rank in ranks)
+
+
+def meet(
+    comm: MPI.Intracomm, ids: Sequence[int], members: tuple[int, ...], *, timeout_s: float
+) -> str:
+    """Wait until all members are here.
+
+    Args:
+        comm: the world.
+        ids: its engine ids, by rank.
+        members: ids of the group, ascending, at least two, this engine's among them.
+        timeout_s: how long to wait for the others.
+
+    Returns:
+        A tag that is the same on all members and new for every meeting.
+
+    Raises:
+        GroupError: somebody is missing, dead, or calls for another group.
+    """
+    channel = _Channel(comm, tuple(ids))
+    if channel.me == members[0]:
+        return _Leader(channel, members, time.monotonic() + timeout_s, timeout_s).lead()
+    return _follow(channel, members, timeout_s)
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """Small messages between engines, by id."""
+
+    comm: MPI.Intracomm
+    ids: tuple[int, ...]
+
+    @property
+    def me(self) -> int:
+        return self.ids[self.comm.rank]
+
+    def say(self, engine: int, message: Message) -> None:
+        """Send without waiting; what a dead engine would have heard is dropped."""
+        from mpi4py import MPI
+
+        _SENDING[:] = [request for request in _SENDING if not request.Test()]
+        try:
+            _SENDING.append(self.comm.isend(message, self.ids.index(engine), _TAG))
+        except MPI.Exception as error:
+            if error.Get_error_class() != MPI.ERR_PROC_FAILED:
+                raise
+
+    def hear(self, engine: int) -> Iterator[Message]:
+        """All messages of ``engine`` that have arrived."""
+        from mpi4py import MPI
+
+        try:
+            while (arrived := self.comm.improbe(self.ids.index(engine), _TAG)) is not None:
+                yield arrived.recv()
+        except MPI.Exception as error:
+            if error.Get_error_class() != MPI.ERR_PROC_FAILED:
+                raise
+
+    def dead(self, engines: Sequence[int]) -> list[int]:
+        failed = failed_ranks(self.comm)
+        return [engine for engine in engines if self.ids.index(engine) in failed]
+
+
+@dataclass
+class _Leader:
+    channel: _Channel
+    members: tuple[int, ...]
+    deadline_s: float
+    timeout_s: float
+    present: dict[int, int] = field(default_factory=dict)
+
+    def lead(self) -> str:
+        try:
+            _poll(self._all_here)
+            tag = f"idl-{uuid.uuid4().hex}"
+            self._tell_all("go", tag)
+        except BaseException as error:
+            known = isinstance(error, GroupError)
+            self._tell_all("abort", error if known else GroupError(self._interrupted(error)))
+            raise
+        return tag
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        return self.members[1:]
+
+    def _all_here(self) -> bool:
+        for engine in self.others:
+            for message in self.channel.hear(engine):
+                self._take(engine, message)
+        if dead := self.channel.dead(self.members):
+            raise OutdatedError(_dead_text(dead, self.members))
+        if time.monotonic() > self.deadline_s:
+            missing = [engine for engine in self.others if engine not in self.present]
+            raise GroupError(_missing_text(missing, self.members, self.timeout_s))
+        return len(self.present) == len(self.others)
+
+    def _take(self, engine: int, message: Message) -> None:
+        if message.kind == "withdraw" and self.present.get(engine) == message.nonce:
+            del self.present[engine]
+        if message.kind != "hello":
+            return
+        self.present[engine] = message.nonce
+        left_s = max(0.0, self.deadline_s - time.monotonic())
+        self.channel.say(engine, Message("heard", message.nonce, left_s))
+        wanted = tuple(message.payload)
+        # A caller for another group may have withdrawn since: only the last word counts.
+        if wanted != self.members:
+            self._refuse_unless_withdrawn(engine, message.nonce, wanted)
+
+    def _refuse_unless_withdrawn(self, engine: int, nonce: int, wanted: tuple[int, ...]) -> None:
+        for later in self.channel.hear(engine):
+            self._take(engine, later)
+        if self.present.get(engine) == nonce:
+            raise OutdatedError(
+                f"All members of a group must ask for the same engines, but engine"
+                f" {self.channel.me} asks for {list(self.members)} and engine {engine} for"
+                f" {list(wanted)}. Run one cell on all of them, or pass the same engines."
+            )
+
+    def _tell_all(self, kind: Kind, payload: Any) -> None:
+        for engine, nonce in self.present.items():
+            self.channel.say(engine, Message(kind, nonce, payload))
+
+    def _interrupted(self, error: BaseException) -> str:
+        return (
+            f"The group {list(self.members)} was not formed: engine {self.channel.me} stopped"
+            f" waiting ({type(error).__name__}). Run the cell again on all of them."
+        )
+
+
+def _follow(channel: _Channel, members: tuple[int, ...], timeout_s: float) -> str:
+    leader = members[0]
+    attempt = _Attempt(next(_NONCES), time.monotonic() + timeout_s)
+    channel.say(leader, Message("hello", attempt.nonce, members))
+
+    def decided() -> bool:
+        for message in channel.hear(leader):
+            attempt.take(message)
+        if attempt.tag is None:
+            if channel.dead([leader]):
+                raise OutdatedError(_dead_text([leader], members))
+            if time.monotonic() > attempt.deadline_s:
+                raise GroupError(_missing_text([leader], members, timeout_s))
+        return attempt.tag is not None
+
+    try:
+        _poll(decided)
+    except BaseException:
+        channel.say(leader, Message("withdraw", attempt.nonce))
+        raise
+    assert attempt.tag is not None
+    return attempt.tag
+
+
+@dataclass
+class _Attempt:
+    nonce: int
+    deadline_s: float
+    tag: str | None = None
+
+    def take(self, message: Message) -> None:
+        if message.nonce != self.nonce:
+            return
+        if message.kind == "heard":
+            self.deadline_s = time.monotonic() + message.payload + _GRACE_S
+        elif message.kind == "go":
+            self.tag = message.payload
+        elif message.kind == "abort":
+            raise message.payload
+
+
+def _poll(done: Callable[[], bool]) -> None:
+    """Ask until ``done`` says yes or raises; MPI only moves messages while it is asked."""
+    nap_s = 0.0
+    while not done():
+        time.sleep(nap_s)
+        nap_s = min(_LONGEST_NAP_S, nap_s + 0.0001)
+
+
+def _missing_text(missing: Sequence[int], members: Sequence[int], timeout_s: float) -> str:
+    return (
+        f"All members of a group must ask for it, but {_named(missing)} of {list(members)} did"
+        f" not within {timeout_s:g} s: busy with another cell, or the cell was not sent there."
+        " See cluster.engines; wait for the busy ones, or interrupt them, then run the cell again."
+    )
+
+
+def _dead_text(dead: Sequence[int], members: Sequence[int]) -> str:
+    return (
+        f"A group is made of living engines, but {_named(dead)} of {list(members)} died."
+        " See cluster.deaths for why; cluster.heal() replaces the dead."
+    )
+
+
+def _named(engines: Sequence[int]) -> str:
+    return f"engine{'s' if len(engines) > 1 else ''} {', '.join(map(str, engines))}"

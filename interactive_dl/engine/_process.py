@@ -1,0 +1,87 @@
+"""The engine itself: a member of the MPI world that runs cells."""
+
+from __future__ import annotations
+
+# MPI starts before anything else is imported: whoever spawns this process waits for it to do so.
+from mpi4py import MPI  # isort: skip
+
+import argparse
+import faulthandler
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ipyparallel.engine.app import IPEngine
+
+from interactive_dl.engine import world
+from interactive_dl.telemetry import exits
+
+_REGISTRATION_TIMEOUT_S = 60.0
+
+
+class _Engine(IPEngine):
+    """ipyparallel's engine, which completes its shell before the first cell arrives."""
+
+    async def complete_registration(self, *args: Any) -> None:
+        await super().complete_registration(*args)
+        from interactive_dl.engine import cells
+
+        cells.install(self.kernel.shell)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Join the world, then serve cells until told to stop."""
+    options = _parse(words)
+    # MPI_Init replaces Python's handler of fatal signals by one that cannot name a Python line.
+    faulthandler.enable()
+    joined = _join(options.id, tuple(int(word) for word in options.world.split(",") if word))
+    exits.record_birth(
+        options.folder,
+        exits.Birth(
+            engine=options.id,
+            rank=joined.rank,
+            world=joined.ids,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            watcher_pid=os.getppid(),
+        ),
+    )
+    app = _Engine.instance(id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level="WARNING")
+    app.initialize(
+        [
+            f"--profile-dir={os.environ['IPP_PROFILE_DIR']}",
+            f"--cluster-id={os.environ['IPP_CLUSTER_ID']}",
+        ]
+    )
+    app.start()
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--id", type=int, required=True)
+    parser.add_argument("--world", default="")
+    return parser.parse_args(words)
+
+
+def _join(engine: int, ids: tuple[int, ...]) -> world.World:
+    parents = MPI.Comm.Get_parent()
+    if parents == MPI.COMM_NULL:
+        return world.enter(MPI.COMM_WORLD.Dup(), tuple(range(MPI.COMM_WORLD.size)), engine)
+    return world.enter(parents.Merge(high=True), ids, engine)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        # MPI_Finalize would wait for ranks that are dead, or that belong to an older world.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        failed = sys.exc_info()[1]
+        if failed is not None:
+            sys.excepthook(type(failed), failed, failed.__traceback__)
+        os._exit(0 if failed is None else 1)

@@ -1,0 +1,1 @@
+"""What both sides share: records that engines leave and notebooks read."""

@@ -1,0 +1,108 @@
+"""What an engine leaves on disk: that it lives, how it ended, and its log.
+
+One folder for each cluster. The process that watches an engine writes its exit, the engine itself
+its birth; notebooks read both. Only the standard library is needed here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Birth:
+    """An engine that has joined its world.
+
+    Attributes:
+        engine: stable id.
+        rank: its rank in the world when it joined.
+        world: engine ids of that world, by rank.
+        host: host name.
+        pid: process id of the engine.
+        watcher_pid: process id of its watcher.
+    """
+
+    engine: int
+    rank: int
+    world: tuple[int, ...]
+    host: str
+    pid: int
+    watcher_pid: int
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How an engine ended.
+
+    Attributes:
+        engine: stable id.
+        host: host name.
+        pid: process id that the engine had.
+        exit_code: its exit code; None where a signal ended it.
+        signal_number: the signal that ended it; None where it exited.
+        ended_at_s: seconds since the epoch.
+        max_rss_bytes: the most memory that it held.
+    """
+
+    engine: int
+    host: str
+    pid: int
+    exit_code: int | None
+    signal_number: int | None
+    ended_at_s: float
+    max_rss_bytes: int
+
+    @property
+    def reason(self) -> str:
+        """``killed by SIGKILL`` or ``exit code 3``."""
+        if self.signal_number is not None:
+            return f"killed by {signal.Signals(self.signal_number).name}"
+        return f"exit code {self.exit_code}"
+
+
+def log_file(folder: Path, engine: int) -> Path:
+    """Where everything goes that an engine's process prints outside of its cells."""
+    return folder / f"engine-{engine}.log"
+
+
+def record_birth(folder: Path, birth: Birth) -> None:
+    """Leave word that the engine lives."""
+    _write(folder / f"engine-{birth.engine}.birth.json", asdict(birth))
+
+
+def record_exit(folder: Path, ended: Exit) -> None:
+    """Leave word how the engine ended."""
+    _write(folder / f"engine-{ended.engine}.exit.json", asdict(ended))
+
+
+def births(folder: Path) -> dict[int, Birth]:
+    """All engines that ever joined a world of this cluster, by id."""
+    read = (json.loads(path.read_text()) for path in folder.glob("engine-*.birth.json"))
+    found = (Birth(**{**fields, "world": tuple(fields["world"])}) for fields in read)
+    return {birth.engine: birth for birth in sorted(found, key=lambda birth: birth.engine)}
+
+
+def exits(folder: Path) -> dict[int, Exit]:
+    """All engines of this cluster that have ended, by id."""
+    found = (Exit(**json.loads(path.read_text())) for path in folder.glob("engine-*.exit.json"))
+    return {ended.engine: ended for ended in sorted(found, key=lambda ended: ended.engine)}
+
+
+def last_lines(path: Path, count: int = 10) -> tuple[str, ...]:
+    """The end of a log, without empty lines; nothing where there is no log."""
+    if not path.exists():
+        return ()
+    with path.open(errors="replace") as lines:
+        return tuple(deque((line.rstrip() for line in lines if line.strip()), maxlen=count))
+
+
+def _write(path: Path, fields: dict[str, object]) -> None:
+    """Under a temporary name first: a reader sees the whole record or none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(fields))
+    partial.rename(path)
