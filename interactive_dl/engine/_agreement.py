@@ -56,8 +56,9 @@ class EpochOrder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the epoch of data that has an order per epoch."""
         training = next(iter(_fit.data_of(self.model)), None)
-        if hasattr(training, "set_epoch"):
-            training.set_epoch(epoch)
+        set_epoch = getattr(training, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
 
 
 class DriftCheck(keras.callbacks.Callback):
@@ -100,7 +101,9 @@ def check_weights_agree(model: keras.Model, when: str) -> None:
     group = current()
     digests = group.allgather([weight_digest(variable) for variable in model.trainable_variables])
     for index, variable in enumerate(model.trainable_variables):
-        differing = [rank for rank, other in enumerate(digests) if other[index] != digests[0][index]]
+        differing = [
+            rank for rank, other in enumerate(digests) if other[index] != digests[0][index]
+        ]
         if differing:
             raise DriftError(_drift_message(group, variable.path, differing, model, when))
 
@@ -120,4 +123,7 @@ def _drift_message(
         if reduction_of(model.optimizer) is None
         else "The ranks did not begin alike, or something changes weights on some ranks only."
     )
-    return f"The ranks' weights differ {when}, first in {tensor!r}: {names} from rank 0. {cause} {_REMEDY}"
+    return (
+        f"The ranks' weights differ {when}, first in {tensor!r}: {names} from rank 0."
+        f" {cause} {_REMEDY}"
+    )

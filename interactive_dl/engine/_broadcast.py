@@ -47,8 +47,8 @@ def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> 
         if other != signatures[root_rank]:
             raise ValueError(
                 f"All ranks must train the same model, but the variables of"
-                f" {group.engine_name(rank)} differ from those of"
-                f" {group.engine_name(root_rank)}: {_first_difference(other, signatures[root_rank])}"
+                f" {group.engine_name(rank)} differ from those of {group.engine_name(root_rank)}:"
+                f" {_first_difference(other, signatures[root_rank])}"
             )
     for variable in variables:
         value = np.asarray(keras.ops.convert_to_numpy(variable.value))

@@ -76,7 +76,7 @@ class _ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begin afresh, or where the checkpoint was."""
         super().on_train_begin(logs)
-        vars(self).update(vars(self).pop(RESTORED, {}))
+        self.__dict__.update(self.__dict__.pop(RESTORED, {}))
 
 
 def _plateau(options: Mapping[str, Any], verbose: int) -> keras.callbacks.ReduceLROnPlateau:

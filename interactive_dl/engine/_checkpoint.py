@@ -1,4 +1,4 @@
-"""Checkpoints that plain Keras reads, written whole or not at all, and training resumed from them."""
+"""Checkpoints that plain Keras reads, whole or not at all, and training resumed from them."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
         except BaseException as error:
             if _horovod.is_collective_error(error):
                 raise failures.explain(group, error) from error
-            failures.leave(group, error)
+            failures.tell(group, error)
+            failures.leave()
             error.add_note(
                 f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}."
             )

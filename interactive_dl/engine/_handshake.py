@@ -40,7 +40,7 @@ class OutdatedError(GroupError):
 
 
 class Message(NamedTuple):
-    """One step of the handshake; ``payload`` is the group, a time, a tag or an error."""
+    """One step; ``payload`` is the group and a word, a time, what was agreed, or an error."""
 
     kind: Kind
     nonce: int
@@ -57,27 +57,46 @@ def failed_ranks(comm: MPI.Intracomm) -> frozenset[int]:
     return frozenset(int(rank) for rank in ranks)
 
 
+class Agreement(NamedTuple):
+    """What a meeting ends with, the same on all members.
+
+    Attributes:
+        tag: new for every meeting.
+        words: what each member said of itself, by id.
+    """
+
+    tag: str
+    words: dict[int, Any]
+
+
 def meet(
-    comm: MPI.Intracomm, ids: Sequence[int], members: tuple[int, ...], *, timeout_s: float
-) -> str:
+    comm: MPI.Intracomm,
+    ids: Sequence[int],
+    members: tuple[int, ...],
+    *,
+    word: Any,
+    timeout_s: float,
+) -> Agreement:
     """Wait until all members are here.
 
     Args:
         comm: the world.
         ids: its engine ids, by rank.
         members: ids of the group, ascending, at least two, this engine's among them.
+        word: anything picklable that the others shall know.
         timeout_s: how long to wait for the others.
 
     Returns:
-        A tag that is the same on all members and new for every meeting.
+        The meeting's tag and everybody's words.
 
     Raises:
         GroupError: somebody is missing, dead, or calls for another group.
     """
     channel = _Channel(comm, tuple(ids))
     if channel.me == members[0]:
-        return _Leader(channel, members, time.monotonic() + timeout_s, timeout_s).lead()
-    return _follow(channel, members, timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        return _Leader(channel, members, deadline_s, timeout_s, {channel.me: word}).lead()
+    return _follow(channel, members, word, timeout_s)
 
 
 @dataclass(frozen=True)
@@ -124,18 +143,19 @@ class _Leader:
     members: tuple[int, ...]
     deadline_s: float
     timeout_s: float
+    words: dict[int, Any]
     present: dict[int, int] = field(default_factory=dict)
 
-    def lead(self) -> str:
+    def lead(self) -> Agreement:
         try:
             _poll(self._all_here)
-            tag = f"idl-{uuid.uuid4().hex}"
-            self._tell_all("go", tag)
+            agreement = Agreement(f"idl-{uuid.uuid4().hex}", self.words)
+            self._tell_all("go", agreement)
         except BaseException as error:
             known = isinstance(error, GroupError)
             self._tell_all("abort", error if known else GroupError(self._interrupted(error)))
             raise
-        return tag
+        return agreement
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -160,7 +180,7 @@ class _Leader:
         self.present[engine] = message.nonce
         left_s = max(0.0, self.deadline_s - time.monotonic())
         self.channel.say(engine, Message("heard", message.nonce, left_s))
-        wanted = tuple(message.payload)
+        wanted, self.words[engine] = message.payload
         # A caller for another group may have withdrawn since: only the last word counts.
         if wanted != self.members:
             self._refuse_unless_withdrawn(engine, message.nonce, wanted)
@@ -186,35 +206,35 @@ class _Leader:
         )
 
 
-def _follow(channel: _Channel, members: tuple[int, ...], timeout_s: float) -> str:
+def _follow(channel: _Channel, members: tuple[int, ...], word: Any, timeout_s: float) -> Agreement:
     leader = members[0]
     attempt = _Attempt(next(_NONCES), time.monotonic() + timeout_s)
-    channel.say(leader, Message("hello", attempt.nonce, members))
+    channel.say(leader, Message("hello", attempt.nonce, (members, word)))
 
     def decided() -> bool:
         for message in channel.hear(leader):
             attempt.take(message)
-        if attempt.tag is None:
+        if attempt.agreement is None:
             if channel.dead([leader]):
                 raise OutdatedError(_dead_text([leader], members))
             if time.monotonic() > attempt.deadline_s:
                 raise GroupError(_missing_text([leader], members, timeout_s))
-        return attempt.tag is not None
+        return attempt.agreement is not None
 
     try:
         _poll(decided)
     except BaseException:
         channel.say(leader, Message("withdraw", attempt.nonce))
         raise
-    assert attempt.tag is not None
-    return attempt.tag
+    assert attempt.agreement is not None
+    return attempt.agreement
 
 
 @dataclass
 class _Attempt:
     nonce: int
     deadline_s: float
-    tag: str | None = None
+    agreement: Agreement | None = None
 
     def take(self, message: Message) -> None:
         if message.nonce != self.nonce:
@@ -222,7 +242,7 @@ class _Attempt:
         if message.kind == "heard":
             self.deadline_s = time.monotonic() + message.payload + _GRACE_S
         elif message.kind == "go":
-            self.tag = message.payload
+            self.agreement = message.payload
         elif message.kind == "abort":
             raise message.payload
 

@@ -46,6 +46,15 @@ def library(framework: Framework) -> ModuleType:
     return importlib.import_module(f"horovod.{framework}")
 
 
+def framework_of(basics: object) -> Framework | None:
+    """Whose library a ``HorovodBasics`` object speaks for; None for a framework not known here."""
+    for name in FRAMEWORKS:
+        operations = sys.modules.get(f"horovod.{name}.mpi_ops")
+        if operations is not None and operations._basics is basics:
+            return name
+    return None
+
+
 def is_running(framework: Framework) -> bool:
     """Whether this framework's Horovod is loaded and initialised."""
     loaded = sys.modules.get(f"horovod.{framework}")

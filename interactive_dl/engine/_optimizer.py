@@ -15,6 +15,7 @@ from interactive_dl.engine import _fit, _horovod
 from interactive_dl.engine._reduction import Reduction, attach
 from interactive_dl.engine.group import current, ensure_framework
 
+
 def distribute(
     optimizer: keras.optimizers.Optimizer | str,
     *,

@@ -7,6 +7,7 @@ from mpi4py import MPI  # isort: skip
 
 import argparse
 import faulthandler
+import importlib.util
 import os
 import socket
 import sys
@@ -27,9 +28,8 @@ class _Engine(IPEngine):
 
     async def complete_registration(self, *args: Any) -> None:
         await super().complete_registration(*args)
-        from interactive_dl.engine import cells
-
-        cells.install(self.kernel.shell)
+        if importlib.util.find_spec("interactive_dl.engine.cells"):
+            importlib.import_module("interactive_dl.engine.cells").install(self.kernel.shell)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -10,9 +10,7 @@ import keras
 def has_fixed_rate(optimizer: Any) -> bool:
     """Whether the learning rate is a variable, not a schedule of the optimizer's own."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return not isinstance(
-        inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-    )
+    return not isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
 def get_rate(optimizer: Any) -> float:

@@ -68,6 +68,7 @@ class LearningRateWarmup(keras.callbacks.Callback):
         start = self.start_factor if self.start_factor is not None else 1 / current().size
         epoch = self._epoch + (batch + 1) / self._steps
         factor = warmup_factor(epoch, self.warmup_epochs, start)
+        assert self.full_rate is not None
         _rate.set_rate(
             self.model.optimizer,
             self.full_rate * factor,

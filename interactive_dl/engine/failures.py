@@ -12,12 +12,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from interactive_dl.engine import _horovod
+from interactive_dl.engine import _handshake, _horovod
 from interactive_dl.engine.group import Group, mark_broken
 from interactive_dl.errors import PeerFailedError
 
 _TAG = 7001
 _NOTICE_TIMEOUT_S = 3.0
+_ALIKE_TIMEOUT_S = 1.0
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,21 +37,38 @@ class Failure:
     error: str
 
 
-def leave(group: Group, error: BaseException) -> None:
-    """Tell the group that this rank leaves because of ``error``, and end its collectives."""
-    if group.size > 1:
-        failure = Failure(group.rank, time.time(), f"{type(error).__name__}: {error}"[:2000])
-        for peer in range(group.size):
-            if peer != group.rank:
-                _send(group, failure, peer)
+def tell(group: Group, error: BaseException) -> None:
+    """Tell the others, without waiting for them, that this rank failed with ``error``."""
+    failure = Failure(group.rank, time.time(), f"{type(error).__name__}: {error}"[:2000])
+    for peer in range(group.size):
+        if peer != group.rank:
+            _send(group, failure, peer)
+
+
+def leave() -> None:
+    """End the collectives of the others, which would wait for this rank for ever."""
     mark_broken()
     _horovod.shutdown()
+
+
+def all_failed(group: Group, error: BaseException) -> bool:
+    """Tell the others of ``error``, and whether they all fail as well, at about the same time.
+
+    Then nobody waits in a collective, and the group may stay as it is: a mistyped name in a cell
+    costs nobody his Horovod.
+    """
+    tell(group, error)
+    failed = {group.rank}
+    deadline = time.monotonic() + _ALIKE_TIMEOUT_S
+    while len(failed) < group.size and time.monotonic() < deadline:
+        failed.update(failure.rank for failure in _received(group))
+        time.sleep(_POLL_S)
+    return len(failed) == group.size
 
 
 def explain(group: Group, error: BaseException) -> PeerFailedError:
     """Turn a failed collective into an error that names the rank that failed first."""
-    mark_broken()
-    _horovod.shutdown()
+    leave()
     failure = _first_failure(group)
     if failure is not None:
         return PeerFailedError(
@@ -89,7 +108,7 @@ def _first_failure(group: Group) -> Failure | None:
     deadline = time.monotonic() + _NOTICE_TIMEOUT_S
     while not failures and time.monotonic() < deadline and not _dead_ranks(group):
         failures += _received(group)
-        time.sleep(0.01)
+        time.sleep(_POLL_S)
     failures += _received(group)
     return min(failures, key=lambda failure: failure.time_s, default=None)
 
@@ -108,8 +127,4 @@ def _received(group: Group) -> list[Failure]:
 
 
 def _dead_ranks(group: Group) -> tuple[int, ...]:
-    from mpi4py import MPI
-
-    dead = group.comm.Get_failed()
-    ranks = dead.Translate_ranks(list(range(dead.Get_size())), group.comm.Get_group())
-    return tuple(rank for rank in ranks if rank != MPI.UNDEFINED)
+    return tuple(sorted(_handshake.failed_ranks(group.comm)))

@@ -86,6 +86,11 @@ class _State:
     group: Group | None = None
     healthy: bool = False
 
+    @property
+    def token(self) -> str | None:
+        """What tells a group that still works from all others."""
+        return self.group.token if self.group is not None and self.healthy else None
+
 
 _STATE = _State()
 
@@ -134,8 +139,10 @@ def init(
         GroupError: a member is dead, busy or did not call ``init()``.
     """
     chosen = framework or _horovod.keras_framework()
-    formed = world.form(tuple(engines) if engines is not None else None)
-    group = _kept(formed, chosen) or _regroup(formed, chosen)
+    meeting = world.meet(engines, word=_STATE.token)
+    if _STATE.group is None or set(meeting.words) != {_STATE.group.token}:
+        _regroup(meeting)
+    group = ensure_framework(chosen)
     if seed is not None:
         _seed(seed)
     return group
@@ -149,26 +156,14 @@ def ensure_framework(framework: _horovod.Framework) -> Group:
     return group
 
 
-def _kept(formed: world.Formed, framework: _horovod.Framework) -> Group | None:
-    usable = _STATE.group is not None and _STATE.healthy and _horovod.is_running(framework)
-    mine = _STATE.group.token if _STATE.group is not None and usable else None
-    tokens = set(formed.comm.allgather(mine))
-    if len(tokens) != 1 or None in tokens:
-        return None
-    group = current()
-    if group.engines != formed.ids:
-        return None
-    formed.comm.Free()
-    return group
-
-
-def _regroup(formed: world.Formed, framework: _horovod.Framework) -> Group:
+def _regroup(meeting: world.Meeting) -> None:
     from mpi4py import MPI
 
     _horovod.shutdown()
+    formed = world.join(meeting)
     comm = formed.comm
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    group = Group(
+    _STATE.group = Group(
         rank=comm.Get_rank(),
         size=comm.Get_size(),
         local_rank=local.Get_rank(),
@@ -178,11 +173,9 @@ def _regroup(formed: world.Formed, framework: _horovod.Framework) -> Group:
         comm=comm,
         token=comm.bcast(uuid.uuid4().hex),
     )
+    _STATE.healthy = True
     local.Free()
-    _devices.claim(group.local_rank)
-    _horovod.start(framework, comm)
-    _STATE.group, _STATE.healthy = group, True
-    return group
+    _devices.claim(_STATE.group.local_rank)
 
 
 def _seed(seed: int) -> None:

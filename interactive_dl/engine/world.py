@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _handshake, _request
 from interactive_dl.errors import GroupError
@@ -84,16 +84,29 @@ def cell_targets() -> tuple[int, ...] | None:
     return _request.targets(current().my_id)
 
 
-def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed:
-    """Make a communicator of some engines; every one of them must call this.
+@dataclass(frozen=True)
+class Meeting:
+    """Engines that are all here and may form a group.
+
+    Attributes:
+        members: their ids, ascending.
+        tag: new for every meeting, the same on all members.
+        words: what each member said, by rank.
+    """
+
+    members: tuple[int, ...]
+    tag: str
+    words: tuple[Any, ...]
+
+
+def meet(ids: Iterable[int] | None = None, *, word: Any = None, timeout_s: float = 30.0) -> Meeting:
+    """Wait until some engines are all here; every one of them must call this.
 
     Args:
         ids: the members; by default the engines that the running cell was sent to, else all
             living ones.
+        word: anything picklable that the other members shall know.
         timeout_s: how long to wait for members that have not called yet.
-
-    Returns:
-        The communicator, ready in milliseconds once all members are here.
 
     Raises:
         GroupError: a member is dead, busy or did not call, or calls for another group; it is
@@ -102,22 +115,40 @@ def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed
     world = current()
     asked = tuple(ids) if ids is not None else cell_targets()
     if asked is not None:
-        return _form(world, _members(world, asked), timeout_s)
+        return _meet(world, _members(world, asked), word, timeout_s)
     # Engines learn of a death some milliseconds apart: until then their lists differ.
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            return _form(world, world.living(), deadline_s - time.monotonic())
+            return _meet(world, world.living(), word, deadline_s - time.monotonic())
         except _handshake.OutdatedError:
             if time.monotonic() > deadline_s:
                 raise
 
 
-def _form(world: World, members: tuple[int, ...], timeout_s: float) -> Formed:
+def _meet(world: World, members: tuple[int, ...], word: Any, timeout_s: float) -> Meeting:
     if len(members) == 1:
-        return Formed(_communicator(world, members, f"idl-alone-{world.my_id}"), members)
-    tag = _handshake.meet(world.comm, world.ids, members, timeout_s=timeout_s)
-    return Formed(_communicator(world, members, tag), members)
+        return Meeting(members, f"idl-alone-{world.my_id}", (word,))
+    agreed = _handshake.meet(world.comm, world.ids, members, word=word, timeout_s=timeout_s)
+    return Meeting(members, agreed.tag, tuple(agreed.words[engine] for engine in members))
+
+
+def join(meeting: Meeting) -> Formed:
+    """Make the communicator of a meeting's members; all of them call this right after it.
+
+    Horovod must not run in any of them: with its thread's messages under way,
+    ``Create_from_group`` hangs (seen with 4 ranks and Open MPI 5.0.11).
+    """
+    return Formed(_communicator(current(), meeting.members, meeting.tag), meeting.members)
+
+
+def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed:
+    """Make a communicator of some engines, in milliseconds once all are here: meet, then join.
+
+    Raises:
+        GroupError: as ``meet``.
+    """
+    return join(meet(ids, timeout_s=timeout_s))
 
 
 def _members(world: World, asked: Iterable[int]) -> tuple[int, ...]:

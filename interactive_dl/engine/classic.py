@@ -1,0 +1,97 @@
+"""Classic Horovod cells on our engines: ``hvd.init()`` finds its group, ``horovod.keras`` reduces.
+
+Horovod 0.28 predates Keras 3: its Keras optimizer trains without reducing, silently, and its
+callbacks fail. ``install()`` completes ``horovod.keras`` and ``horovod.tensorflow.keras`` with this
+package's optimizer and callbacks when they are imported, under Horovod's own names and arguments.
+Everything else of Horovod stays as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+
+def install() -> None:
+    """Complete Horovod's modules, now or when they are imported; once per process."""
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Finder())
+    for name, complete in _COMPLETIONS.items():
+        if name in sys.modules:
+            complete(sys.modules[name])
+
+
+def _complete_init(basics: ModuleType) -> None:
+    """Let ``hvd.init()`` without a communicator mean the engines that the cell runs on."""
+    original = basics.HorovodBasics.init
+
+    @functools.wraps(original)
+    def init(self: Any, comm: Any = None, process_sets: Any = None) -> Any:
+        if comm is not None or process_sets is not None:
+            return original(self, comm=comm, process_sets=process_sets)
+        from interactive_dl.engine import _horovod, group
+
+        framework = _horovod.framework_of(self)
+        if framework is None:
+            return original(self)
+        return group.init(framework=framework)
+
+    basics.HorovodBasics.init = init
+
+
+def _complete_keras(module: ModuleType) -> None:
+    """Replace what Horovod's Keras module cannot do under Keras 3."""
+    import keras
+
+    if module.keras.__version__ != keras.__version__:
+        return  # legacy tf_keras, for which Horovod's own wrapper was written
+
+    from interactive_dl.engine import _classic_keras
+
+    for name in _classic_keras.FUNCTIONS:
+        setattr(module, name, getattr(_classic_keras, name))
+    for name in _classic_keras.CALLBACKS:
+        setattr(module.callbacks, name, getattr(_classic_keras, name))
+
+
+_COMPLETIONS: dict[str, Callable[[ModuleType], None]] = {
+    "horovod.common.basics": _complete_init,
+    "horovod.keras": _complete_keras,
+    "horovod.tensorflow.keras": _complete_keras,
+}
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules to complete with the ordinary finders, and adds one step to their load."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name not in _COMPLETIONS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, _COMPLETIONS[name])
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(
+        self, original: importlib.abc.Loader, complete: Callable[[ModuleType], None]
+    ) -> None:
+        self.original = original
+        self.complete = complete
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        return self.original.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.original.exec_module(module)
+        self.complete(module)
