@@ -8,6 +8,7 @@ from mpi4py import MPI  # isort: skip
 import argparse
 import faulthandler
 import importlib.util
+import logging
 import os
 import socket
 import sys
@@ -49,13 +50,11 @@ def main(words: Sequence[str] | None = None) -> None:
             watcher_pid=os.getppid(),
         ),
     )
-    app = _Engine.instance(id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level="WARNING")
-    app.initialize(
-        [
-            f"--profile-dir={os.environ['IPP_PROFILE_DIR']}",
-            f"--cluster-id={os.environ['IPP_CLUSTER_ID']}",
-        ]
+    app = _Engine.instance(
+        id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level=logging.WARNING
     )
+    # Which cluster it belongs to stands in the environment.
+    app.initialize([])
     app.start()
 
 

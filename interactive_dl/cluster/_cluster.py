@@ -1,0 +1,357 @@
+"""A cluster: controller and engines, started together, that outlive the notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from interactive_dl.cluster import _processes, _starting
+from interactive_dl.cluster._background import BackgroundLoop
+from interactive_dl.cluster._description import Description, Options
+from interactive_dl.cluster._places import Places, ipython_folder, known_ids
+from interactive_dl.cluster._values import Death, Engine, State, Summary, death_of
+from interactive_dl.cluster.environment import Binding
+from interactive_dl.errors import ClusterNotFoundError, ClusterNotRunningError
+from interactive_dl.telemetry import exits
+
+if TYPE_CHECKING:
+    import ipyparallel
+
+    from interactive_dl.cluster._client import Client
+
+_LOG = logging.getLogger("interactive_dl.cluster")
+_STOP_GRACE_S = 3.0
+_EXIT_RECORD_S = 0.25
+
+
+class Cluster:
+    """Engines of one MPI world behind an ipyparallel controller.
+
+    The cluster outlives the process that started it: ``Cluster.attach(id)`` reaches it from
+    another one. In a notebook ``%%px`` runs on all engines right after ``start()``.
+
+    Args:
+        engines: how many.
+        cluster_id: letters, digits, ``.``, ``_``, ``-``; by default a new one.
+        threads_per_engine: compute threads of each; by default the cores divided among them.
+        binding: ``auto`` gives each engine cores of its own where there are enough.
+        oversubscribe: whether there may be more engines than cores.
+        start_timeout_s: how long the engines may take to register.
+        environment: further variables for the engines, such as ``KERAS_BACKEND``.
+
+    Every method that takes time has an async twin: ``await cluster.start_async()``.
+    """
+
+    def __init__(
+        self,
+        engines: int = 4,
+        *,
+        cluster_id: str | None = None,
+        threads_per_engine: int | None = None,
+        binding: Binding = "auto",
+        oversubscribe: bool = True,
+        start_timeout_s: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._options = Options(
+            engines=engines,
+            threads_per_engine=threads_per_engine,
+            binding=binding,
+            oversubscribe=oversubscribe,
+            start_timeout_s=start_timeout_s,
+            environment=dict(environment or {}),
+        )
+        self._places = Places(cluster_id or f"idl-{secrets.token_hex(3)}", ipython_folder())
+        self._background = BackgroundLoop(f"cluster {self._places.cluster_id}")
+        self._launched: ipyparallel.Cluster | None = None
+        self._client: Client | None = None
+        self._is_starting = False
+
+    # -- reaching clusters ---------------------------------------------------------------------
+
+    @classmethod
+    def attach(cls, cluster_id: str) -> Self:
+        """Reach a running cluster, from any process of this user on this machine.
+
+        Raises:
+            ClusterNotFoundError: no running cluster has this id.
+        """
+        cluster = cls._described(cluster_id)
+        cluster._background.run(cluster._connect())
+        cluster._activate()
+        return cluster
+
+    @classmethod
+    async def attach_async(cls, cluster_id: str) -> Self:
+        """``attach`` without blocking the caller's loop."""
+        cluster = cls._described(cluster_id)
+        await cluster._background.run_async(cluster._connect())
+        cluster._activate()
+        return cluster
+
+    @classmethod
+    def list(cls) -> tuple[Summary, ...]:
+        """All clusters of this user on this machine."""
+        places = [Places(known, ipython_folder()) for known in known_ids(ipython_folder())]
+        marks = _processes.marks()
+        return tuple(_summary(place, str(place.folder) in marks) for place in places)
+
+    @classmethod
+    def _described(cls, cluster_id: str) -> Self:
+        places = Places(cluster_id, ipython_folder())
+        if not _processes.marked(places.folder) or not places.description.exists():
+            running = [one.id for one in cls.list() if one.state != "failed"]
+            raise ClusterNotFoundError(
+                f"There is no running cluster {cluster_id!r}; running are"
+                f" {', '.join(running) or 'none'}. Start one: idl.Cluster(engines=4).start()"
+            )
+        options = Description.read(places.description).options
+        return cls(cluster_id=cluster_id, **vars(options))
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start controller and engines, check the world, and make ``%%px`` run on them.
+
+        Raises:
+            SetupError: no mpiexec, or two MPIs.
+            ClusterError: a running cluster has this id; too few slots; engines that do not
+                register; a world of the wrong size. What was started has been stopped again.
+        """
+        self._background.run(self._start())
+        self._activate()
+        return self
+
+    async def start_async(self) -> Self:
+        """``start`` without blocking the caller's loop."""
+        await self._background.run_async(self._start())
+        self._activate()
+        return self
+
+    def stop(self) -> None:
+        """End every process of the cluster and remove its files, whatever state it is in."""
+        self._background.run(self._stop())
+        self._background.stop()
+
+    async def stop_async(self) -> None:
+        """``stop`` without blocking the caller's loop."""
+        await self._background.run_async(self._stop())
+        self._background.stop()
+
+    def restart(self) -> Self:
+        """Stop, and start again with fresh engines under the same id."""
+        self.stop()
+        return self.start()
+
+    async def restart_async(self) -> Self:
+        """``restart`` without blocking the caller's loop."""
+        await self.stop_async()
+        return await self.start_async()
+
+    def close(self) -> None:
+        """Let go of the cluster; it goes on without this process."""
+        self._disconnect()
+        self._background.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await self.start_async()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop_async()
+
+    # -- what it says about itself ---------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The id to ``attach`` with."""
+        return self._places.cluster_id
+
+    @property
+    def client(self) -> Client:
+        """The connected ipyparallel client: ``cluster.client[:]`` is a view of all engines.
+
+        Raises:
+            ClusterNotRunningError: the cluster was not started, or was stopped.
+        """
+        if self._client is None:
+            raise ClusterNotRunningError(
+                f"Cluster {self.id!r} is not running here. Type: cluster.start(), or"
+                f" idl.Cluster.attach({self.id!r}) where another process started it."
+            )
+        return self._client
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines of the current world, by rank, the dead of that world included."""
+        if self._client is None:
+            return ()
+        world = Description.read(self._places.description).world
+        births = exits.births(self._places.folder)
+        living = set(self._client.ids)
+        return tuple(
+            Engine(
+                id=engine,
+                rank=rank,
+                host=births[engine].host,
+                pid=births[engine].pid,
+                state="ready" if engine in living else "dead",
+                log=exits.log_file(self._places.folder, engine),
+            )
+            for rank, engine in enumerate(world)
+        )
+
+    @property
+    def deaths(self) -> tuple[Death, ...]:
+        """Engines that died since ``start()``, in order, and why."""
+        if self._client is None:
+            return ()
+        folder = self._places.folder
+        ended = exits.exits(folder)
+        gone = set(exits.births(folder)) - set(self._client.ids)
+        deaths = [death_of(folder, exits.births(folder)[one], ended.get(one)) for one in gone]
+        return tuple(sorted(deaths, key=lambda death: (death.ended_at_s or 0.0, death.engine)))
+
+    @property
+    def state(self) -> State:
+        """Whether it can work, and if not, why."""
+        if self._is_starting:
+            return State("starting")
+        if self._client is None:
+            return State("stopped")
+        dead = [engine.id for engine in self.engines if engine.state == "dead"]
+        if not dead:
+            return State("ready")
+        reasons = " ".join(
+            str(death).split("\n")[0].rstrip(".") + "."
+            for death in self.deaths
+            if death.engine in dead
+        )
+        if len(dead) == len(self.engines):
+            return State("failed", f"{reasons} Type: cluster.restart()")
+        return State("degraded", f"{reasons} Type: cluster.heal()")
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.id!r}: {len(self.engines)} engines, {self.state}>"
+
+    # -- how -------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        if self._client is not None:
+            return
+        _starting.check(self._places, self._options)
+        self._is_starting = True
+        try:
+            self._launched = await _starting.launch(self._places, self._options)
+            await self._connect()
+            size = self._options.engines
+            await _starting.await_engines(
+                self.client,
+                self._places,
+                range(size),
+                self._options.start_timeout_s,
+                is_over=self._has_no_mpiexec,
+            )
+            world = _starting.check_world(self._places, self.client, size)
+            Description.read(self._places.description).with_world(world).write(
+                self._places.description
+            )
+        except BaseException:
+            await self._stop()
+            raise
+        finally:
+            self._is_starting = False
+
+    async def _connect(self) -> None:
+        from interactive_dl.cluster._client import Client
+
+        self._client = Client(
+            str(self._places.client_connection),
+            profile_dir=str(self._places.profile),
+            cluster_id=self.id,
+            explain_death=self._explain_death,
+        )
+        self._client._registration_callbacks.append(self._notice)
+
+    def _activate(self) -> None:
+        """Make ``%%px`` run on all engines, those of later worlds included."""
+        import IPython
+
+        if IPython.get_ipython() is not None:
+            self.client.activate()
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def _stop(self) -> None:
+        self._disconnect()
+        processes = _processes.marked(self._places.folder)
+        await asyncio.to_thread(_processes.end, processes, _STOP_GRACE_S)
+        # What was starting up during the first look has its mark by now.
+        await asyncio.to_thread(_processes.end, _processes.marked(self._places.folder), 0.5)
+        if self._launched is not None:
+            await self._launched.stop_cluster()
+            self._launched = None
+        self._places.remove()
+
+    def _has_no_mpiexec(self) -> bool:
+        sets = self._launched.engines.values() if self._launched else ()
+        return any(launcher.state == "after" for launcher in sets)
+
+    def _notice(self, event: dict[str, Any]) -> None:
+        """Called by the client's thread for every engine that comes or goes."""
+        if event["event"] == "unregister" and not self._is_starting:
+            self._background.post(self._tell_death(int(event["id"])))
+
+    async def _tell_death(self, engine: int) -> None:
+        text = await asyncio.to_thread(self._explain_death, engine)
+        if self._client is not None:
+            _LOG.warning("%s", text)
+
+    def _explain_death(self, engine: int) -> str:
+        """Why an engine that has left died; waits a moment for its watcher's word."""
+        folder = self._places.folder
+        deadline_s = time.monotonic() + _EXIT_RECORD_S
+        while engine not in exits.exits(folder) and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        with contextlib.suppress(KeyError):
+            birth = exits.births(folder)[engine]
+            return f"{death_of(folder, birth, exits.exits(folder).get(engine))}\n{_NEXT}"
+        return f"Engine {engine} died. {_NEXT}"
+
+
+_NEXT = "The other engines live on. Type: cluster.heal() to replace the dead, or cluster.restart()."
+
+
+def _summary(places: Places, is_alive: bool) -> Summary:
+    description = Description.read(places.description)
+    return Summary(
+        id=places.cluster_id,
+        state="ready" if is_alive else "failed",
+        engines=len(description.world) or description.options.engines,
+        host=description.host,
+        started_at_s=description.started_at_s,
+    )

@@ -1,0 +1,70 @@
+"""What a cluster leaves on disk for other processes: how it was started, and its world."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from interactive_dl.cluster.environment import Binding
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a cluster is to be started.
+
+    Attributes:
+        engines: number of engines.
+        threads_per_engine: compute threads of each; None divides the cores among the engines.
+        binding: ``auto``, ``core`` or ``none``.
+        oversubscribe: whether there may be more engines than cores.
+        start_timeout_s: how long engines may take to register.
+        environment: variables for controller and engines, over everything else.
+    """
+
+    engines: int = 4
+    threads_per_engine: int | None = None
+    binding: Binding = "auto"
+    oversubscribe: bool = True
+    start_timeout_s: float = 60.0
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A started cluster, as its file says.
+
+    Attributes:
+        cluster_id: its id.
+        host: where controller and mpiexec run.
+        options: how it was started.
+        started_at_s: seconds since the epoch.
+        world: engine ids of the current world by rank, the dead of that world included.
+        next_id: the lowest id that no engine has had.
+    """
+
+    cluster_id: str
+    host: str
+    options: Options
+    started_at_s: float
+    world: tuple[int, ...] = ()
+    next_id: int = 0
+
+    def with_world(self, world: tuple[int, ...]) -> Description:
+        """The same cluster after its world was formed anew."""
+        return replace(self, world=world, next_id=max(self.next_id, *(one + 1 for one in world)))
+
+    def write(self, path: Path) -> None:
+        """Write under a temporary name, then rename: a reader sees the whole file or none."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(asdict(self), indent=1))
+        partial.rename(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Description:
+        """Read what ``write`` wrote."""
+        fields = json.loads(path.read_text())
+        fields["options"] = Options(**fields["options"])
+        fields["world"] = tuple(fields["world"])
+        return cls(**fields)

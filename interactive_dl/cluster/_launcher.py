@@ -1,0 +1,77 @@
+"""Starting a world under ipyparallel's cluster API."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import ipyparallel
+from ipyparallel.cluster.launcher import MPIEngineSetLauncher
+from traitlets import List, Unicode
+from traitlets.config import Config
+
+from interactive_dl.cluster._places import Places
+
+_HEARTBEAT_PERIOD_MS = 500
+_SILENCE_BEFORE_DEATH_S = 60
+
+
+class WorldLauncher(MPIEngineSetLauncher):
+    """One mpiexec that starts a watcher, and through it an engine, for each rank."""
+
+    command = List(Unicode(), help="the whole command line").tag(to_dict=True)
+
+    def find_args(self) -> list[str]:
+        """The command line that ipyparallel runs."""
+        return list(self.command)
+
+
+def engine_command(folder: Path) -> tuple[str, ...]:
+    """The program that starts one engine; more words follow when it joins a running world."""
+    return (sys.executable, "-m", "interactive_dl.engine", "--folder", str(folder))
+
+
+def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
+    """ipyparallel's own cluster: it outlives this process and beats often.
+
+    An engine is listed after its first heartbeat, so a short period makes a quick start; and one
+    that computes without a pause must not be declared dead for a few beats it could not answer.
+    """
+    misses = _SILENCE_BEFORE_DEATH_S * 1000 // _HEARTBEAT_PERIOD_MS
+    log = logging.getLogger(f"{__name__}.ipyparallel")
+    # What mpiexec printed is in our own errors; ipyparallel would show it for every stop.
+    log.setLevel(logging.CRITICAL)
+    return ipyparallel.Cluster(
+        config=Config(),
+        load_profile=False,
+        cluster_id=places.cluster_id,
+        profile_dir=str(places.profile),
+        engines=WorldLauncher,
+        shutdown_atexit=False,
+        delay=0,
+        log=log,
+        controller_args=[
+            f"--HeartMonitor.period={_HEARTBEAT_PERIOD_MS}",
+            f"--HeartMonitor.max_heartmonitor_misses={misses}",
+        ],
+    )
+
+
+async def launch(
+    cluster: ipyparallel.Cluster,
+    places: Places,
+    ranks: int,
+    mpiexec: tuple[str, ...],
+    environment: dict[str, str],
+) -> None:
+    """Start the controller, then mpiexec with ``ranks`` engines; they register on their own."""
+    await cluster.start_controller(
+        environment=environment, output_file=str(places.folder / "controller.log")
+    )
+    await cluster.start_engines(
+        ranks,
+        command=[*mpiexec, *engine_command(places.folder)],
+        environment=environment,
+        output_file=str(places.folder / "mpiexec.log"),
+    )

@@ -1,0 +1,165 @@
+"""From nothing to a checked world of engines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from interactive_dl.cluster import _launcher, _preflight, _processes
+from interactive_dl.cluster._description import Description, Options
+from interactive_dl.cluster._places import Places
+from interactive_dl.cluster.environment import (
+    available_cores,
+    binds_to_cores,
+    mpi_environment,
+    mpiexec_arguments,
+    threads_per_rank,
+)
+from interactive_dl.errors import (
+    ClusterError,
+    EnginesNotRegisteredError,
+    NotEnoughSlotsError,
+    WorldSizeError,
+)
+from interactive_dl.telemetry import exits
+
+if TYPE_CHECKING:
+    import ipyparallel
+
+    from interactive_dl.cluster._client import Client
+
+_POLL_S = 0.02
+_REFUSED_SLOTS = "There are not enough slots available"
+
+
+def environment_of(places: Places, options: Options) -> dict[str, str]:
+    """What controller and engines get on top of this process's own environment."""
+    ours = mpi_environment(options.engines, options.threads_per_engine)
+    volatile = str(places.volatile)
+    ours |= {
+        _processes.MARK: str(places.folder),
+        "OMPI_MCA_btl_sm_backing_directory": volatile,
+        "PRTE_MCA_prte_tmpdir_base": volatile,
+    }
+    return ours | options.environment
+
+
+def mpiexec_of(places: Places, options: Options) -> tuple[str, ...]:
+    """mpiexec's command line, pinned where the cores suffice and nobody else pins to them."""
+    threads = options.threads_per_engine or threads_per_rank(options.engines)
+    bind = binds_to_cores(
+        options.binding,
+        options.engines,
+        threads,
+        available_cores(),
+        host_is_shared=bool(_processes.marks() - {str(places.folder)}),
+    )
+    return mpiexec_arguments(options.engines, bind=bind, threads=threads)
+
+
+def check(places: Places, options: Options) -> None:
+    """Refuse what cannot work before anything is started."""
+    path = environment_of(places, options).get("PATH", os.defpath)
+    cores = available_cores()
+    _preflight.check(options.engines, oversubscribe=options.oversubscribe, cores=cores, path=path)
+    if _processes.marked(places.folder):
+        raise ClusterError(
+            f"A cluster id is used once at a time, but {places.cluster_id!r} runs already. Reach it"
+            f" with idl.Cluster.attach({places.cluster_id!r}), or stop it first: .stop()"
+        )
+
+
+async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
+    """Start controller and mpiexec; the engines register on their own."""
+    places.create()
+    Description(places.cluster_id, socket.gethostname(), options, time.time()).write(
+        places.description
+    )
+    cluster = _launcher.ipyparallel_cluster(places)
+    await _launcher.launch(
+        cluster,
+        places,
+        options.engines,
+        mpiexec_of(places, options),
+        environment_of(places, options),
+    )
+    return cluster
+
+
+async def await_engines(
+    client: Client,
+    places: Places,
+    wanted: Collection[int],
+    timeout_s: float,
+    is_over: Callable[[], bool],
+) -> None:
+    """Wait until the engines ``wanted`` have registered.
+
+    Args:
+        client: connected to the controller.
+        places: of the cluster.
+        wanted: engine ids.
+        timeout_s: how long they may take.
+        is_over: whether there is no hope left: mpiexec has ended.
+
+    Raises:
+        NotEnoughSlotsError: mpiexec refused.
+        EnginesNotRegisteredError: one ended before, or the time ran out.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not set(wanted) <= set(client.ids):
+        ended = [engine for engine in exits.exits(places.folder) if engine in wanted]
+        if ended or is_over() or time.monotonic() > deadline_s:
+            missing = sorted(set(wanted) - set(client.ids))
+            raise _registration_error(places, missing, len(wanted), timeout_s)
+        await asyncio.sleep(_POLL_S)
+
+
+def check_world(places: Places, client: Client, size: int) -> tuple[int, ...]:
+    """Check that there is one world, of the size asked for, whose ranks are the engine ids.
+
+    Returns:
+        The engine ids by rank: 0 .. size-1.
+
+    Raises:
+        WorldSizeError: it is not so.
+    """
+    births = exits.births(places.folder)
+    sizes = sorted({len(birth.world) for birth in births.values()})
+    ids = tuple(sorted(client.ids))
+    if sizes == [size] and ids == tuple(range(size)):
+        return ids
+    if sizes == [1] and size > 1:
+        raise WorldSizeError(
+            f"{size} engines must form one MPI world, but each is alone in a world of size 1:"
+            " mpiexec belongs to another MPI than the one that mpi4py loads. Type: idl doctor"
+        )
+    raise WorldSizeError(
+        f"{size} engines must form one MPI world with engine id == rank, but the worlds have sizes"
+        f" {sizes} and the ids are {list(ids)}. Type: idl doctor"
+    )
+
+
+def _registration_error(
+    places: Places, missing: list[int], wanted: int, timeout_s: float
+) -> Exception:
+    mpiexec = exits.last_lines(places.folder / "mpiexec.log", 20)
+    if any(_REFUSED_SLOTS in line for line in mpiexec):
+        return NotEnoughSlotsError(
+            f"mpiexec found fewer slots than the {wanted} engines asked for. Start fewer engines,"
+            " or let them share cores: idl.Cluster(..., oversubscribe=True)."
+        )
+    ended = exits.exits(places.folder)
+    first = next((engine for engine in missing if engine in ended), missing[0])
+    how = f" Engine {first}: {ended[first].reason}." if first in ended else ""
+    lines = exits.last_lines(exits.log_file(places.folder, first)) or mpiexec
+    lines = lines or exits.last_lines(places.folder / "controller.log")
+    shown = "\n".join(f"    {line}" for line in lines)
+    return EnginesNotRegisteredError(
+        f"All {wanted} engines must register within {timeout_s:g} s, but {missing} did not.{how}"
+        f" Type: idl doctor. The end of the log of engine {first}:\n{shown or '    (empty)'}"
+    )

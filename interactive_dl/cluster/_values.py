@@ -1,0 +1,123 @@
+"""What a cluster says about itself: engines, deaths, state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from interactive_dl.telemetry import exits
+
+StateName = Literal["stopped", "starting", "ready", "degraded", "failed"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine.
+
+    Attributes:
+        id: stable for the engine's life.
+        rank: its rank in the world; in a group it has another.
+        host: host name.
+        pid: process id.
+        state: ``ready`` or ``dead``.
+        log: the file that its process prints to outside of cells.
+    """
+
+    id: int
+    rank: int
+    host: str
+    pid: int
+    state: Literal["ready", "dead"]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Death:
+    """An engine that ended although nobody stopped the cluster.
+
+    Attributes:
+        engine: its stable id.
+        rank: its rank in the world.
+        host: host name.
+        pid: the process id that it had.
+        exit_code: its exit code, if it exited.
+        signal_number: the signal that ended it, if one did.
+        ended_at_s: seconds since the epoch; None where its end was not seen.
+        reason: ``killed by SIGKILL``, ``exit code 3`` ...
+        log_lines: the last lines of its log.
+    """
+
+    engine: int
+    rank: int
+    host: str
+    pid: int
+    exit_code: int | None
+    signal_number: int | None
+    ended_at_s: float | None
+    reason: str
+    log_lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        head = (
+            f"Engine {self.engine} (rank {self.rank} on {self.host}, pid {self.pid}) died:"
+            f" {self.reason}."
+        )
+        if not self.log_lines:
+            return head
+        return "\n".join(
+            [f"{head} The end of its log:", *(f"    {line}" for line in self.log_lines)]
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """What a cluster is able to do.
+
+    ``name``: ``ready`` - all engines live; ``degraded`` - some died, the others work on;
+    ``failed`` - none can be reached. ``reason`` says why it is not ready.
+    """
+
+    name: StateName
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}" if self.reason else self.name
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line of ``Cluster.list()``."""
+
+    id: str
+    state: StateName
+    engines: int
+    host: str
+    started_at_s: float
+
+
+def death_of(folder: Path, birth: exits.Birth, ended: exits.Exit | None) -> Death:
+    """What is known of an engine that is gone."""
+    return Death(
+        engine=birth.engine,
+        rank=birth.rank,
+        host=birth.host,
+        pid=birth.pid,
+        exit_code=ended.exit_code if ended else None,
+        signal_number=ended.signal_number if ended else None,
+        ended_at_s=ended.ended_at_s if ended else None,
+        reason=_reason(ended),
+        log_lines=exits.last_lines(exits.log_file(folder, birth.engine)),
+    )
+
+
+def _reason(ended: exits.Exit | None) -> str:
+    if ended is None:
+        return "it no longer answers, and its end was not seen"
+    if ended.signal_number == 9:
+        held_gb = ended.max_rss_bytes / 1e9
+        return (
+            f"{ended.reason} (somebody's kill -9, or the machine ran out of memory: it held up to"
+            f" {held_gb:.1f} GB)"
+        )
+    return ended.reason
