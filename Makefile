@@ -1,0 +1,31 @@
+# Every target sets the environment up first; the second time that takes no time.
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+SETUP = $(PYTHON) -m deploy.setup
+export TORCH GPU
+
+.PHONY: help setup demo test lab bench check clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup:  ## make .venv and build Horovod once (TORCH=1: torch too, GPU=1: CUDA and NCCL)
+	@$(SETUP)
+
+demo: setup  ## train on a local cluster from a notebook, and print what came of it
+	@.venv/bin/idl demo
+
+test:  ## set up with torch, run the whole test suite
+	@TORCH=1 $(SETUP)
+	@.venv/bin/python tests/run.py
+
+lab: setup  ## JupyterLab on the notebooks
+	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+
+bench: setup  ## the benchmarks
+	@.venv/bin/python tests/benchmarks/run.py
+
+check: setup  ## ruff, mypy, import-linter, nbstripout
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh
+
+clean:  ## remove .venv and what tools left (the Horovod wheel stays in its cache)
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

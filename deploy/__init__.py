@@ -1,0 +1,1 @@
+"""How the project is deployed: environments, build recipes."""

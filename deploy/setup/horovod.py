@@ -1,0 +1,126 @@
+"""Horovod's wheel: out of the cache, or built into it once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.setup import commands
+from deploy.setup.lock import locked
+from deploy.setup.progress import cmake_percent
+from deploy.setup.recipe import HOROVOD, Recipe, build_environment, compilers_at_once
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The folder of one recipe in the cache.
+
+    Attributes:
+        folder: ``<cache>/horovod/<key>``.
+        python: the interpreter that builds.
+    """
+
+    folder: Path
+    python: Path
+
+    @property
+    def wheel(self) -> Path | None:
+        """The finished wheel, if it was ever built."""
+        return next(iter(sorted(self.folder.glob("horovod-*.whl"))), None)
+
+    @property
+    def log(self) -> Path:
+        """Output of all attempts to build it."""
+        return self.folder / "build.log"
+
+    @property
+    def source(self) -> Path:
+        """The source tree with its object files, until the wheel is done.
+
+        CMake's cache holds paths of the environment that builds, so each has a tree of its own.
+        """
+        return self.folder / f"source-{hashlib.sha256(str(self.python).encode()).hexdigest()[:10]}"
+
+
+def obtain(shelf: Shelf, recipe: Recipe) -> Path:
+    """The wheel for a recipe: the cached one, else a newly built one.
+
+    A build that was interrupted goes on from its object files.
+
+    Args:
+        shelf: where it is, or will be, and who builds it.
+        recipe: what to build.
+
+    Raises:
+        CommandFailedError: the build failed.
+    """
+    with locked(shelf.folder / "lock", "building this Horovod wheel") as lock:
+        if shelf.wheel is None:
+            _build(shelf, recipe, lock)
+        assert shelf.wheel is not None
+        return shelf.wheel
+
+
+def _build(shelf: Shelf, recipe: Recipe, lock: int) -> None:
+    resumed = shelf.source.exists()
+    if not resumed:
+        _fetch_source(shelf, lock)
+    try:
+        _compile(shelf, recipe, lock, resumed=resumed)
+    except commands.CommandFailedError:
+        if not resumed:
+            raise
+        # A kill -9 or a full disk may have left an object file cut short.
+        print("The interrupted build does not go on; building from the start.", flush=True)
+        shutil.rmtree(shelf.source)
+        _fetch_source(shelf, lock)
+        _compile(shelf, recipe, lock, resumed=False)
+    for source in shelf.folder.glob("source-*"):
+        shutil.rmtree(source)
+
+
+def _fetch_source(shelf: Shelf, lock: int) -> None:
+    downloads = shelf.folder / "downloads"
+    commands.run(
+        "Fetching Horovod's source",
+        [
+            *(str(shelf.python), "-m", "pip", "download", f"horovod=={HOROVOD}"),
+            *("--no-binary", "horovod", "--no-deps", "--no-build-isolation", "-d", str(downloads)),
+        ],
+        log=shelf.log,
+        percent=lambda line: None,
+        held=(lock,),
+    )
+    unpacked = shelf.source.with_suffix(".partial")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    with tarfile.open(downloads / f"horovod-{HOROVOD}.tar.gz") as archive:
+        archive.extractall(unpacked, filter="data")
+    (unpacked / f"horovod-{HOROVOD}").rename(shelf.source)
+    shutil.rmtree(unpacked)
+    shutil.rmtree(downloads)
+
+
+def _compile(shelf: Shelf, recipe: Recipe, lock: int, *, resumed: bool) -> None:
+    wheels = shelf.source / "wheels"
+    jobs = compilers_at_once(
+        len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    )
+    commands.run(
+        "Building Horovod, going on" if resumed else "Building Horovod (some minutes, once)",
+        [
+            *(str(shelf.python), "-m", "pip", "wheel", "-v", str(shelf.source)),
+            *("--no-build-isolation", "--no-deps", "-w", str(wheels)),
+        ],
+        log=shelf.log,
+        percent=cmake_percent,
+        environment=build_environment(
+            recipe, os.environ, bin_folder=shelf.python.parent, jobs=jobs
+        ),
+        held=(lock,),
+    )
+    built = next(wheels.glob("horovod-*.whl"))
+    built.rename(shelf.folder / built.name)

