@@ -20,10 +20,18 @@ _CONTEXT = "_idl_fit"
 
 
 def install() -> None:
-    """Wrap ``keras.Model.compile`` and ``keras.Model.fit``, once per process."""
+    """Wrap ``compile`` and ``fit`` of all Keras models, once per process."""
     if not hasattr(keras.Model.fit, _CONTEXT):
-        keras.Model.compile = _compile(keras.Model.compile)
-        keras.Model.fit = _fit(keras.Model.fit)
+        _wrap("compile", _compile)
+        _wrap("fit", _fit)
+
+
+def _wrap(name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Wrap a method in the class that defines it: elsewhere Keras would take it for a user's own,
+    and load models without compiling them.
+    """
+    owner = next(base for base in keras.Model.__mro__ if name in vars(base))
+    setattr(owner, name, wrapper(vars(owner)[name]))
 
 
 def data_of(model: keras.Model) -> tuple[Any, ...]:

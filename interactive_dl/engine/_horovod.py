@@ -97,7 +97,7 @@ def reduce(
     op: ReduceOp,
     compression: Compression,
 ) -> list[Any]:
-    """Combine ``tensors`` over all ranks in one fused group.
+    """Combine ``tensors`` over all ranks, in one fused group (Adasum: tensor by tensor).
 
     Args:
         framework: whose tensors they are.
@@ -120,4 +120,9 @@ def reduce(
 
         tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
         options["ignore_name_scope"] = True
+    if op == "adasum":  # Horovod 0.28's grouped form fails on TensorFlow (an unbound variable)
+        return [
+            hvd.allreduce(tensor, **{**options, "name": f"{name}.{index}"})
+            for index, tensor in enumerate(tensors)
+        ]
     return list(hvd.grouped_allreduce(list(tensors), **options))

@@ -13,19 +13,15 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 
 def install() -> None:
-    """Complete Horovod's modules, now or when they are imported; once per process."""
-    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        return
-    sys.meta_path.insert(0, _Finder())
-    for name, complete in _COMPLETIONS.items():
-        if name in sys.modules:
-            complete(sys.modules[name])
+    """Complete Horovod's modules when they are imported; call it before that, once or more."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
 
 
 def _complete_init(basics: ModuleType) -> None:
@@ -46,6 +42,20 @@ def _complete_init(basics: ModuleType) -> None:
     basics.HorovodBasics.init = init
 
 
+def _complete_broadcast(module: ModuleType) -> None:
+    """Let ``hvd.broadcast_variables`` take the variables of a Keras 3 model."""
+    original = module.broadcast_variables
+
+    @functools.wraps(original)
+    def broadcast_variables(variables: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+        import keras
+
+        plain = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        return original(plain, *args, **kwargs)
+
+    module.broadcast_variables = broadcast_variables
+
+
 def _complete_keras(module: ModuleType) -> None:
     """Replace what Horovod's Keras module cannot do under Keras 3."""
     import keras
@@ -63,6 +73,7 @@ def _complete_keras(module: ModuleType) -> None:
 
 _COMPLETIONS: dict[str, Callable[[ModuleType], None]] = {
     "horovod.common.basics": _complete_init,
+    "horovod.tensorflow.functions": _complete_broadcast,
     "horovod.keras": _complete_keras,
     "horovod.tensorflow.keras": _complete_keras,
 }

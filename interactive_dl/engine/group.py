@@ -140,12 +140,20 @@ def init(
     """
     chosen = framework or _horovod.keras_framework()
     meeting = world.meet(engines, word=_STATE.token)
-    if _STATE.group is None or set(meeting.words) != {_STATE.group.token}:
+    if not _is_kept_by(meeting):
         _regroup(meeting)
     group = ensure_framework(chosen)
     if seed is not None:
         _seed(seed)
     return group
+
+
+def _is_kept_by(meeting: world.Meeting) -> bool:
+    """Whether these engines form a working group already, and no others belong to it."""
+    group = _STATE.group
+    if group is None or group.engines != meeting.members:
+        return False
+    return set(meeting.words) == {group.token}
 
 
 def ensure_framework(framework: _horovod.Framework) -> Group:

@@ -1,0 +1,136 @@
+"""A rank that fails takes nobody hostage: all stop, naming the first, and can train again."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+from models import BATCH, dense, loss
+
+from interactive_dl import engine
+from interactive_dl.engine import cells, group as groups
+from interactive_dl.errors import PeerFailedError
+
+PROMPT_S = 10
+
+
+class FailAt(keras.callbacks.Callback):
+    """Do something bad on one rank after some step."""
+
+    def __init__(self, rank, act, step=2):
+        super().__init__()
+        self.rank, self.act, self.step = rank, act, step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if engine.current().rank == self.rank and batch == self.step:
+            self.act()
+
+
+def train(group, extra=()):
+    model = dense()
+    model.compile(engine.distribute(keras.optimizers.SGD(0.1, momentum=0.9)), loss())
+    x = np.random.default_rng(group.rank).normal(size=(6 * BATCH, 6)).astype("float32")
+    model.fit(
+        x,
+        np.zeros(len(x)),
+        batch_size=BATCH,
+        verbose=0,
+        callbacks=[*engine.callbacks("failures"), *extra],
+    )
+    return model
+
+
+def raise_value_error():
+    raise ValueError("a bad sample")
+
+
+def expect_all_to_stop(group, culprit, act, own_error, text):
+    begin = time.monotonic()
+    if group.rank == culprit:
+        with pytest.raises(own_error) as caught:
+            train(group, [FailAt(culprit, act)])
+        assert f"rank {culprit} of {group.size}" in caught.value.__notes__[0]
+    else:
+        with pytest.raises(PeerFailedError, match=f"rank {culprit} of {group.size} failed first") as e:
+            train(group, [FailAt(culprit, act)])
+        assert text in str(e.value)
+    assert time.monotonic() - begin < PROMPT_S
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_a_rank_that_raises_in_a_step_stops_all_and_is_named(group, which):
+    culprit = 0 if which == "first" else group.size - 1
+    expect_all_to_stop(group, culprit, raise_value_error, ValueError, "ValueError: a bad sample")
+    train(engine.init())
+
+
+def test_a_rank_that_raises_in_its_data_stops_all(group):
+    culprit = group.size - 1
+
+    class Data(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            if index == 2 and group.rank == culprit:
+                raise OSError("the file system is gone")
+            return np.ones((BATCH, 6), "float32"), np.zeros(BATCH)
+
+    model = dense()
+    model.compile(engine.distribute("sgd"), loss())
+    with pytest.raises(Exception, match="the file system is gone|failed first") as caught:
+        model.fit(Data(), verbose=0, callbacks=engine.callbacks("failures"))
+    assert isinstance(caught.value, PeerFailedError) == (group.rank != culprit)
+    train(engine.init())
+
+
+def test_an_interrupt_of_one_rank_stops_all(group):
+    def interrupt():
+        signal.raise_signal(signal.SIGINT)
+
+    expect_all_to_stop(group, group.size - 1, interrupt, KeyboardInterrupt, "KeyboardInterrupt")
+    train(engine.init())
+
+
+def test_an_error_on_all_ranks_stays_everybodys_own(group):
+    with pytest.raises(ValueError, match="a bad sample"):
+        train(group, [FailAt(group.rank, raise_value_error)])
+    train(engine.init())
+
+
+class Result:
+    """What IPython tells after a cell."""
+
+    def __init__(self, error):
+        self.error_in_exec = error
+
+
+def test_a_cell_that_fails_on_all_ranks_leaves_the_group_alone(group):
+    cells._after_cell(Result(NameError("name 'kersa' is not defined")))
+    assert groups.is_active()
+    assert engine.init() is group
+
+
+def test_a_cell_that_fails_on_one_rank_ends_the_others_collectives(group, capsys):
+    if group.size == 1:
+        return
+    from interactive_dl.engine import _horovod
+
+    begin = time.monotonic()
+    if group.rank == 0:
+        cells._after_cell(Result(NameError("only here")))
+    else:
+        mine = keras.ops.convert_to_tensor(np.ones(1, "float32"))
+        with pytest.raises(Exception, match="orovod") as caught:
+            _horovod.reduce(
+                _horovod.keras_framework(), [mine], name="lonely", op="sum", compression="none"
+            )
+        assert _horovod.is_collective_error(caught.value)
+        cells._after_cell(Result(caught.value))
+        assert "rank 0 of" in capsys.readouterr().err
+    assert time.monotonic() - begin < PROMPT_S
+    assert not groups.is_active()
+    train(engine.init())
