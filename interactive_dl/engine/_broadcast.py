@@ -58,11 +58,15 @@ def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> 
 def spread_generators(model: keras.Model) -> None:
     """Give each rank's layers random states of their own, derived from the root's."""
     rank = current().rank
-    for variable in model.non_trainable_variables:
-        if variable.path.endswith("seed_generator_state"):
-            state = np.array(keras.ops.convert_to_numpy(variable.value))
-            state.flat[0] += np.asarray(rank * 0x9E3779B1 % 2**31, dtype=state.dtype)
-            variable.assign(state)
+    for variable in generators(model):
+        state = np.array(keras.ops.convert_to_numpy(variable.value))
+        state.flat[0] += np.asarray(rank * 0x9E3779B1 % 2**31, dtype=state.dtype)
+        variable.assign(state)
+
+
+def generators(model: keras.Model) -> list[keras.Variable]:
+    """The states of the layers' random generators."""
+    return [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
 
 def _first_difference(mine: list[Any], theirs: list[Any]) -> str:

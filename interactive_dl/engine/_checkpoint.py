@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from interactive_dl.engine._broadcast import generators
 from interactive_dl.engine.group import current
 from interactive_dl.errors import CheckpointError
 
@@ -42,12 +44,18 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the checkpoint of this epoch."""
         if current().rank == 0:
-            note = {"name": self.name, "epoch": epoch + 1, "plateau": _plateau_state(self.plateau)}
+            note = {
+                "name": self.name,
+                "epoch": epoch + 1,
+                "plateau": _plateau_state(self.plateau),
+                "generators": _generator_states(self.model),
+            }
             write_checkpoint(self.model, self.path, note)
 
 
 class Resume(keras.callbacks.Callback):
-    """Go on from a checkpoint where there is one: weights, optimizer, epoch, plateau.
+    """Go on from a checkpoint where there is one: weights, optimizer, epoch,
+    random generators, plateau.
 
     Rank 0 reads the file; ``BroadcastState``, which comes later, hands the state on.
 
@@ -95,6 +103,8 @@ class Resume(keras.callbacks.Callback):
         try:
             note = read_note(self.path)
             self.model.load_weights(self.path)
+            for generator, state in zip(generators(self.model), note["generators"], strict=True):
+                generator.assign(np.array(state, dtype=generator.dtype))
         except (CheckpointError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             return None, (
                 f"The checkpoint {self.path} cannot be resumed: {error}\n"
@@ -138,6 +148,11 @@ def checkpoint_path(path: str | os.PathLike[str]) -> Path:
     if checked.suffix != ".keras":
         raise ValueError(f"A checkpoint's name must end in .keras, but got {str(path)!r}.")
     return checked
+
+
+def _generator_states(model: keras.Model) -> list[list[int]]:
+    """What Keras leaves out of its files."""
+    return [keras.ops.convert_to_numpy(v.value).tolist() for v in generators(model)]
 
 
 def _plateau_state(plateau: keras.callbacks.ReduceLROnPlateau | None) -> dict[str, Any]:

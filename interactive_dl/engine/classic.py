@@ -42,18 +42,30 @@ def _complete_init(basics: ModuleType) -> None:
     basics.HorovodBasics.init = init
 
 
-def _complete_broadcast(module: ModuleType) -> None:
-    """Let ``hvd.broadcast_variables`` take the variables of a Keras 3 model."""
-    original = module.broadcast_variables
+def _complete_tensorflow(module: ModuleType) -> None:
+    """Let Horovod's own loops take the variables of a Keras 3 model."""
+    broadcast = module.broadcast_variables
+    tape = module._DistributedGradientTape
+    gradient = tape.gradient
 
-    @functools.wraps(original)
+    @functools.wraps(broadcast)
     def broadcast_variables(variables: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        import keras
+        return broadcast(_plain(variables), *args, **kwargs)
 
-        plain = [v.value if isinstance(v, keras.Variable) else v for v in variables]
-        return original(plain, *args, **kwargs)
+    @functools.wraps(gradient)
+    def plain_gradient(
+        self: Any, target: Any, sources: Iterable[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        return gradient(self, target, _plain(sources), *args, **kwargs)
 
-    module.broadcast_variables = broadcast_variables
+    module.__dict__["broadcast_variables"] = broadcast_variables
+    tape.gradient = plain_gradient
+
+
+def _plain(variables: Iterable[Any]) -> list[Any]:
+    import keras
+
+    return [v.value if isinstance(v, keras.Variable) else v for v in variables]
 
 
 def _complete_keras(module: ModuleType) -> None:
@@ -73,7 +85,7 @@ def _complete_keras(module: ModuleType) -> None:
 
 _COMPLETIONS: dict[str, Callable[[ModuleType], None]] = {
     "horovod.common.basics": _complete_init,
-    "horovod.tensorflow.functions": _complete_broadcast,
+    "horovod.tensorflow": _complete_tensorflow,
     "horovod.keras": _complete_keras,
     "horovod.tensorflow.keras": _complete_keras,
 }

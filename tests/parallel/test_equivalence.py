@@ -54,7 +54,9 @@ def test_momentum_sgd_on_ranks_equals_one_process(name):
     )
 
 
-@pytest.mark.parametrize("clipping", [{"clipnorm": 0.05}, {"global_clipnorm": 0.1}, {"clipvalue": 0.01}])
+@pytest.mark.parametrize(
+    "clipping", [{"clipnorm": 0.05}, {"global_clipnorm": 0.1}, {"clipvalue": 0.01}]
+)
 def test_gradients_are_averaged_before_they_are_clipped(clipping):
     together = weights(train_together("dense", sgd(**clipping)))
     assert distance(together, weights(train_alone("dense", sgd(**clipping)))) < ROUNDING
@@ -83,13 +85,26 @@ def test_adam_with_weight_decay_equals_one_process():
     def adam():
         return keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-3)
 
-    assert distance(
-        weights(train_together("dense", adam())), weights(train_alone("dense", adam()))
-    ) < 10 * ROUNDING
+    assert (
+        distance(weights(train_together("dense", adam())), weights(train_alone("dense", adam())))
+        < 10 * ROUNDING
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam", "RMSprop"]
+    "name",
+    [
+        "Adadelta",
+        "Adafactor",
+        "Adagrad",
+        "Adam",
+        "Adamax",
+        "Ftrl",
+        "Lamb",
+        "Lion",
+        "Nadam",
+        "RMSprop",
+    ],
 )
 def test_every_optimizer_keeps_ranks_alike_and_learns(name):
     before = weights(train_together("dense", getattr(keras.optimizers, name)(1e-9), steps=1))

@@ -54,7 +54,9 @@ def expect_all_to_stop(group, culprit, act, own_error, text):
             train(group, [FailAt(culprit, act)])
         assert f"rank {culprit} of {group.size}" in caught.value.__notes__[0]
     else:
-        with pytest.raises(PeerFailedError, match=f"rank {culprit} of {group.size} failed first") as e:
+        with pytest.raises(
+            PeerFailedError, match=f"rank {culprit} of {group.size} failed first"
+        ) as e:
             train(group, [FailAt(culprit, act)])
         assert text in str(e.value)
     assert time.monotonic() - begin < PROMPT_S
