@@ -1,4 +1,4 @@
-"""Run one pytest session on all ranks in lock step: ``mpiexec -n 2 python -m pytest tests/parallel``.
+"""One pytest session on all ranks in lock step: ``mpiexec -n 2 python -m pytest tests/parallel``.
 
 Every rank runs the same tests in the same order. After each test the ranks tell one another how it
 went, so that a test passes only where it passes on all ranks; rank 0 alone reports.

@@ -173,7 +173,7 @@ def test_loss_scaling_stays_near_one_process(wrapped):
 
 @pytest.mark.parametrize("wrapped", ["by compile", "by the user"])
 def test_an_overflow_on_one_rank_makes_all_ranks_skip_the_step(wrapped, group):
-    """Rank 0's gradients overflow; were they checked before the reduction, the others would hang."""
+    """Were rank 0's gradients checked before the reduction, the other ranks would wait for ever."""
 
     def train():
         optimizer = keras.optimizers.SGD(0.1)

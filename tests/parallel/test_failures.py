@@ -11,7 +11,8 @@ import pytest
 from models import BATCH, dense, loss
 
 from interactive_dl import engine
-from interactive_dl.engine import cells, group as groups
+from interactive_dl.engine import cells
+from interactive_dl.engine import group as groups
 from interactive_dl.errors import PeerFailedError
 
 PROMPT_S = 10
