@@ -20,6 +20,8 @@
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
+        ├── UnreadableSourceError    the data file is there but makes no sense
+        ├── SourcesDifferError       the ranks see different data
         └── TooFewSamplesError
 
 Every message states the rule, the values received, and what to type next.
@@ -110,6 +112,14 @@ class SourceNotFoundError(DataError):
 
 class MissingKeyError(DataError):
     """The data file has no dataset of this name."""
+
+
+class UnreadableSourceError(DataError):
+    """The data file cannot be read, or its arrays do not belong together."""
+
+
+class SourcesDifferError(DataError):
+    """The ranks see different data."""
 
 
 class TooFewSamplesError(DataError):

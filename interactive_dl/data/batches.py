@@ -1,0 +1,133 @@
+"""Batches as Keras takes them. The one module of this room that imports Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+# Keras's public PyDataset would do but for one thing: `fit` shuffles its batches with Python's
+# global generator unless told shuffle=False, so that ranks would mix steps and resumed trainings
+# take another order. An adapter is taken by `fit`, `evaluate` and `predict` as it is.
+from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+from interactive_dl.data.ahead import read_ahead
+from interactive_dl.data.ranks import Communicator
+from interactive_dl.data.shard import Shard
+
+Batch = tuple[np.ndarray, ...]
+
+
+class Batches(DataAdapter):
+    """This rank's batches, epoch after epoch: ``model.fit(train, validation_data=val)``.
+
+    Iterating gives the ``(x, y)`` or ``(x, y, weight)`` of each step of the current epoch, reading
+    one ahead in a thread; ``batches[step]`` gives one of them. ``fit`` goes through the epochs by
+    itself; the callbacks of ``engine.callbacks`` also tell it the number of each epoch, which makes
+    a resumed training go on in the order of an uninterrupted one. In a loop of your own call
+    ``set_epoch`` before each epoch.
+
+    ``fit`` has no say in the order here (its ``shuffle``) nor in the weights (its
+    ``class_weight``): use ``shard(shuffle=...)`` and ``data.open(..., weight=...)``.
+    """
+
+    def __init__(
+        self, shard: Shard, batch_size: int, transform: Callable[..., Batch] | None = None
+    ) -> None:
+        self.shard = shard
+        self.plan = shard.plan(batch_size)
+        self._transform = transform
+        # Keras ends an epoch that never was before the first one (EpochIterator.reset)
+        self._ended_epochs = -1
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch, the same on every rank."""
+        return self.plan.steps
+
+    @property
+    def samples(self) -> int:
+        """Samples per epoch, of all ranks together."""
+        return self.plan.samples
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per rank in a full step."""
+        return self.plan.batch_size
+
+    @property
+    def group(self) -> Communicator:
+        """The ranks that share the samples."""
+        return self.shard.group
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0."""
+        return max(self._ended_epochs, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to an epoch (from 0): the next pass over the batches has its order."""
+        self._ended_epochs = epoch
+
+    def map(self, function: Callable[..., Batch]) -> Batches:
+        """The same batches, each passed through ``function(x, y)`` (or ``(x, y, weight)``).
+
+        It runs in the reading thread and returns a tuple again.
+        """
+        earlier = self._transform
+
+        def both(*batch: np.ndarray) -> Batch:
+            return function(*(batch if earlier is None else earlier(*batch)))
+
+        return Batches(self.shard, self.batch_size, both)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._read(self.plan.share(step, self.group.rank), self.shard.order(self.epoch))
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A pass keeps the order it began with, whatever happens to the epoch's number meanwhile
+        order = self.shard.order(self.epoch)
+        shares = (self.plan.share(step, self.group.rank) for step in range(self.steps))
+        return read_ahead(lambda share: self._read(share, order), shares)
+
+    def _read(self, share: slice, order: np.ndarray) -> Batch:
+        batch = self.shard.source.read(order[share])
+        return batch if self._transform is None else self._transform(*batch)
+
+    # What Keras asks of an adapter; its iterators are made before a pass and started in it.
+
+    @property
+    def num_batches(self) -> int:
+        """Steps per epoch."""
+        return self.steps
+
+    def on_epoch_end(self) -> None:
+        """Go to the next epoch."""
+        self._ended_epochs += 1
+
+    def get_numpy_iterator(self) -> Any:
+        """A pass of NumPy arrays."""
+        return data_adapter_utils.get_numpy_iterator(self._later())
+
+    def get_jax_iterator(self) -> Any:
+        """A pass of JAX arrays."""
+        return data_adapter_utils.get_jax_iterator(self._later())
+
+    def get_torch_dataloader(self) -> Any:
+        """A ``DataLoader`` of one pass."""
+        return data_adapter_utils.get_torch_dataloader(self._later())
+
+    def get_tf_dataset(self) -> Any:
+        """A ``tf.data.Dataset``; each iterator of it is a pass."""
+        import tensorflow as tf
+
+        signature = data_adapter_utils.get_tensor_spec([self[0]])
+        return tf.data.Dataset.from_generator(self._later, output_signature=signature).prefetch(1)
+
+    def _later(self) -> Iterator[Batch]:
+        yield from self

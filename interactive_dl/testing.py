@@ -1,0 +1,104 @@
+"""Small fakes for tests of code that runs on several ranks."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class ThreadRank:
+    """One rank of a ``ThreadRanks``: what ``data`` needs of a group, without MPI.
+
+    Attributes:
+        rank: this thread, 0 .. size-1.
+        size: number of threads.
+    """
+
+    def __init__(self, rank: int, size: int, meeting: _Meeting) -> None:
+        self.rank = rank
+        self.size = size
+        self._meeting = meeting
+        self._calls = 0
+
+    def allgather(self, value: Any, /) -> list[Any]:
+        """Every rank's ``value``, by rank.
+
+        Raises:
+            RuntimeError: another rank returned or raised instead, or did not come in time.
+        """
+        self._calls += 1
+        return self._meeting.gather(self._calls, self.rank, value)
+
+
+class ThreadRanks:
+    """Runs a program on several ranks, each a thread of this process.
+
+    Args:
+        size: number of ranks.
+        timeout_s: how long a rank waits for the others in ``allgather``.
+    """
+
+    def __init__(self, size: int, timeout_s: float = 10.0) -> None:
+        self.size = size
+        self.timeout_s = timeout_s
+
+    def outcomes(self, program: Callable[[ThreadRank], Result]) -> list[Result | Exception]:
+        """What each rank returned or raised, by rank."""
+        meeting = _Meeting(self.size, self.timeout_s)
+
+        def run(rank: int) -> Result | Exception:
+            try:
+                return program(ThreadRank(rank, self.size, meeting))
+            except Exception as error:  # noqa: BLE001 - the caller gets it as this rank's outcome
+                return error
+            finally:
+                meeting.leave(rank)
+
+        with ThreadPoolExecutor(self.size) as threads:
+            return list(threads.map(run, range(self.size)))
+
+    def run(self, program: Callable[[ThreadRank], Result]) -> list[Result]:
+        """What each rank returned, by rank.
+
+        Raises:
+            ExceptionGroup: what the ranks raised.
+        """
+        outcomes = self.outcomes(program)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} of {self.size} ranks raised", errors)
+        return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+
+
+class _Meeting:
+    """Where the ranks exchange values: their n-th calls belong together."""
+
+    def __init__(self, size: int, timeout_s: float) -> None:
+        self._size = size
+        self._timeout_s = timeout_s
+        self._changed = threading.Condition()
+        self._values: defaultdict[int, dict[int, Any]] = defaultdict(dict)
+        self._gone: set[int] = set()
+
+    def gather(self, call: int, rank: int, value: Any) -> list[Any]:
+        with self._changed:
+            values = self._values[call]
+            values[rank] = value
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: len(values) == self._size or self._gone - values.keys(), self._timeout_s
+            )
+            missing = set(range(self._size)) - values.keys()
+            if missing:
+                raise RuntimeError(f"Rank {rank} waits in allgather for ranks {sorted(missing)}.")
+            return [values[other] for other in range(self._size)]
+
+    def leave(self, rank: int) -> None:
+        with self._changed:
+            self._gone.add(rank)
+            self._changed.notify_all()
