@@ -18,7 +18,7 @@ from typing import Any
 
 from ipyparallel.engine.app import IPEngine
 
-from interactive_dl.engine import world
+from interactive_dl.engine import _quiet, world
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_TIMEOUT_S = 60.0
@@ -38,6 +38,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = _parse(words)
     # MPI_Init replaces Python's handler of fatal signals by one that cannot name a Python line.
     faulthandler.enable()
+    _quiet.install()
     joined = _join(options.id, tuple(int(word) for word in options.world.split(",") if word))
     exits.record_birth(
         options.folder,

@@ -9,19 +9,29 @@ Everything else of Horovod stays as it is.
 from __future__ import annotations
 
 import functools
-import importlib.abc
-import importlib.machinery
-import importlib.util
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
+
+from interactive_dl.engine import _imports
 
 
 def install() -> None:
     """Complete Horovod's modules when they are imported; call it before that, once or more."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    for name, complete in {
+        "horovod.common.basics": _complete_init,
+        "horovod.tensorflow": _complete_tensorflow,
+        "horovod.keras": _complete_keras,
+        "horovod.tensorflow.keras": _complete_keras,
+    }.items():
+        _imports.around(name, contextmanager(partial(_afterwards, complete)))
+
+
+def _afterwards(complete: Callable[[ModuleType], None], module: ModuleType) -> Iterator[None]:
+    yield
+    complete(module)
 
 
 def _complete_init(basics: ModuleType) -> None:
@@ -81,40 +91,3 @@ def _complete_keras(module: ModuleType) -> None:
         setattr(module, name, getattr(_classic_keras, name))
     for name in _classic_keras.CALLBACKS:
         setattr(module.callbacks, name, getattr(_classic_keras, name))
-
-
-_COMPLETIONS: dict[str, Callable[[ModuleType], None]] = {
-    "horovod.common.basics": _complete_init,
-    "horovod.tensorflow": _complete_tensorflow,
-    "horovod.keras": _complete_keras,
-    "horovod.tensorflow.keras": _complete_keras,
-}
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules to complete with the ordinary finders, and adds one step to their load."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in _COMPLETIONS:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, _COMPLETIONS[name])
-        return spec
-
-
-class _Loader(importlib.abc.Loader):
-    def __init__(
-        self, original: importlib.abc.Loader, complete: Callable[[ModuleType], None]
-    ) -> None:
-        self.original = original
-        self.complete = complete
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self.original.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.original.exec_module(module)
-        self.complete(module)
