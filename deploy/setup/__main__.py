@@ -31,12 +31,13 @@ def main() -> int:
         asked = Options.from_environment(os.environ)
     except ValueError as error:
         return _refuse(str(error))
-    if problems := prerequisites.missing(prerequisites.this_machine()):
-        return _refuse(*problems)
     environment = CHECKOUT / ".venv"
     if _is_current(environment, asked):
         return 0
     cache = cache_folder(os.environ)
+    problems = prerequisites.missing(prerequisites.this_machine())
+    if problems := (*problems, *prerequisites.unusable(CHECKOUT, cache)):
+        return _refuse(*problems)
     name = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:10]
     try:
         with locked(cache / "locks" / name, "setting this checkout up"):

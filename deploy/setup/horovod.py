@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import tarfile
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,4 +125,22 @@ def _compile(shelf: Shelf, recipe: Recipe, lock: int, *, resumed: bool) -> None:
         held=(lock,),
     )
     built = next(wheels.glob("horovod-*.whl"))
+    with zipfile.ZipFile(built) as archive:
+        if lacking := libraries_lacking(archive.namelist(), torch=recipe.torch is not None):
+            raise commands.CommandFailedError(
+                f"A Horovod wheel must hold {' and '.join(lacking)}, but {built} does not."
+                f" The whole log: {shelf.log}"
+            )
     built.rename(shelf.folder / built.name)
+
+
+def libraries_lacking(names: Iterable[str], *, torch: bool) -> tuple[str, ...]:
+    """Libraries that are not among the files of a wheel: pip packs it without them, too.
+
+    Args:
+        names: files in the wheel.
+        torch: whether it is meant for torch as well.
+    """
+    needed = ["horovod/tensorflow/mpi_lib", *(["horovod/torch/mpi_lib_v2"] if torch else [])]
+    found = tuple(names)
+    return tuple(one for one in needed if not any(name.startswith(f"{one}.") for name in found))

@@ -67,6 +67,25 @@ def missing(machine: Machine) -> tuple[str, ...]:
     return tuple(messages)
 
 
+def unusable(checkout: Path, cache: Path) -> tuple[str, ...]:
+    """One message for each folder that Horovod cannot be built in, because of its name.
+
+    Args:
+        checkout: where ``.venv`` is made.
+        cache: where the wheel is built.
+    """
+    messages = []
+    if re.search(r"\s", str(checkout)):
+        messages.append(f"The checkout's path may hold no space, but is {str(checkout)!r}. Move it.")
+    # Horovod's CMake takes its own path for a regular expression.
+    if re.search(r"[\s+*?^$()\[\]|\\]", str(cache)):
+        messages.append(
+            "The cache's path may hold no space and none of + * ? ^ $ ( ) [ ] | \\, but is"
+            f" {str(cache)!r}. Type: XDG_CACHE_HOME=/var/tmp/$USER make setup"
+        )
+    return tuple(messages)
+
+
 def _wrong_python(version: tuple[int, int]) -> str:
     return (
         f"Set-up runs under Python {_dotted(PYTHON)}, but got {_dotted(version)}. Type: sudo"

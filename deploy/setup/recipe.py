@@ -48,7 +48,8 @@ class Recipe:
             f"horovod{HOROVOD}",
             f"python{self.python}",
             f"tensorflow{self.tensorflow}",
-            f"torch{self.torch}" if self.torch else "no-torch",
+            # Horovod's CMake reads its own path as a regular expression: no + as in 2.13.0+cpu.
+            f"torch{self.torch}".replace("+", ".") if self.torch else "no-torch",
             self.mpi,
             self.machine,
             "nccl" if self.gpu else "cpu",

@@ -1,0 +1,168 @@
+"""The whole suite with one verdict: ``python tests/run.py [WORD ...]``.
+
+The tests of one process run in one pytest session; those of several ranks in one ``mpiexec`` for
+each number of ranks and Keras backend, because starting a framework takes seconds per rank.
+With words, only the sessions whose name has one of them run: ``python tests/run.py torch``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
+
+ROOT = Path(__file__).resolve().parents[1]
+ONE_PROCESS = ("tests/unit", "tests/cluster", "tests/notebooks")
+RANKS = (1, 2, 4)
+BACKENDS = ("tensorflow", "torch")
+TIMEOUT_S = 900
+_SHOWN_LINES = 80
+
+
+@dataclass(frozen=True)
+class Session:
+    """One pytest session.
+
+    Attributes:
+        name: as the summary shows it.
+        command: what to run, up to ``--junitxml``'s value.
+        rest: what follows it.
+        environment: variables over this process's.
+        shown: whether its output goes to the terminal as it comes.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    rest: tuple[str, ...]
+    environment: dict[str, str]
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended: numbers of tests, and its last lines where it failed unseen."""
+
+    passed: int
+    failed: int
+    skipped: int
+    duration_s: float
+    tail: str = ""
+
+
+def sessions() -> tuple[Session, ...]:
+    """All sessions, in the order in which they run."""
+    pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    folders = tuple(folder for folder in ONE_PROCESS if (ROOT / folder).is_dir())
+    alone = Session(
+        "one process", (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True
+    )
+    return (alone, *(_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS))
+
+
+def _parallel(pytest: tuple[str, ...], ranks: int, backend: str) -> Session:
+    start = mpiexec_arguments(1, fault_tolerant=False)
+    run = (*pytest, "-q", "tests/parallel")
+    # Only rank 0 writes a report: it fails every test that fails on any rank.
+    others = (":", "-n", str(ranks - 1), *run) if ranks > 1 else ()
+    return Session(
+        f"{ranks} rank{'s' if ranks > 1 else ''}, {backend}",
+        (*start, *run, "--junitxml"),
+        others,
+        {**mpi_environment(ranks), "KERAS_BACKEND": backend},
+        shown=False,
+    )
+
+
+def execute(session: Session, folder: Path) -> Outcome:
+    """Run a session to its end, or to its time limit."""
+    report = folder / f"{session.name}.xml"
+    log = folder / f"{session.name}.log"
+    started_s = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*session.command, str(report), *session.rest],
+            cwd=ROOT,
+            env={**os.environ, **session.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=None if session.shown else output,
+            stderr=None if session.shown else subprocess.STDOUT,
+        )
+        code = _wait(process)
+    duration_s = time.monotonic() - started_s
+    passed, failed, skipped = counts(report)
+    if code != 0 and failed == 0:
+        # A crash, a hang, or nothing collected has no test to its name.
+        failed = 1
+    tail = (
+        ""
+        if failed == 0
+        else "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:])
+    )
+    return Outcome(passed, failed, skipped, duration_s, tail)
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Passed, failed and skipped tests in a JUnit report; zeros where none was written."""
+    if not report.exists():
+        return 0, 0, 0
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total, failures, errors, skipped = (
+        sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    )
+    failed = failures + errors
+    return total - failed - skipped, failed, skipped
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """The last line of a run."""
+    passed, failed, skipped = (
+        sum(getattr(one, name) for one in outcomes) for name in ("passed", "failed", "skipped")
+    )
+    minutes = sum(one.duration_s for one in outcomes) / 60
+    return f"{passed} passed, {failed} failed, {skipped} skipped in {minutes:.1f} min"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the sessions that the words choose; the exit code for the shell."""
+    chosen = [one for one in sessions() if not words or any(word in one.name for word in words)]
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="interactive_dl-tests-") as folder:
+        for session in chosen:
+            outcome = execute(session, Path(folder))
+            outcomes.append(outcome)
+            if outcome.tail:
+                print(outcome.tail)
+            print(f"{session.name:<22} {verdict([outcome])}", flush=True)
+    print(f"\n{verdict(outcomes)}")
+    return 1 if not outcomes or any(one.failed for one in outcomes) else 0
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        print(f"No end after {TIMEOUT_S} s; stopping it.", flush=True)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(timeout=10) or 1
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
