@@ -76,7 +76,9 @@ def unusable(checkout: Path, cache: Path) -> tuple[str, ...]:
     """
     messages = []
     if re.search(r"\s", str(checkout)):
-        messages.append(f"The checkout's path may hold no space, but is {str(checkout)!r}. Move it.")
+        messages.append(
+            f"The checkout's path may hold no space, but is {str(checkout)!r}: move it."
+        )
     # Horovod's CMake takes its own path for a regular expression.
     if re.search(r"[\s+*?^$()\[\]|\\]", str(cache)):
         messages.append(

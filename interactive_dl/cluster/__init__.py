@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interactive_dl.cluster._cluster import Cluster
     from interactive_dl.cluster._values import Death, Engine, State, Summary
-    from interactive_dl.cluster.doctor import doctor
+    from interactive_dl.cluster._doctor import doctor
 
 _PUBLIC = {
     "Cluster": "_cluster",
@@ -19,7 +19,7 @@ _PUBLIC = {
     "Engine": "_values",
     "State": "_values",
     "Summary": "_values",
-    "doctor": "doctor",
+    "doctor": "_doctor",
 }
 __all__ = ["Cluster", "Death", "Engine", "State", "Summary", "doctor"]
 

@@ -2,7 +2,8 @@
 
     python -m interactive_dl.engine.probe mpi             which MPI mpi4py loads
     python -m interactive_dl.engine.probe horovod         what Horovod was built with
-    mpiexec -n 2 python -m interactive_dl.engine.probe allreduce
+    mpiexec -n 2 python -m interactive_dl.engine.probe allreduce-mpi
+    mpiexec -n 2 python -m interactive_dl.engine.probe allreduce-horovod
 
 Each prints one line of JSON. A library that is absent or broken ends the process with its own
 traceback: the doctor shows the last line of it.
@@ -55,35 +56,35 @@ def horovod() -> dict[str, Any]:
     }
 
 
-def allreduce() -> dict[str, Any] | None:
-    """Sums over all ranks through MPI and through Horovod, checked and timed; None but on rank 0.
+def allreduce_mpi() -> dict[str, Any] | None:
+    """Sums over all ranks through MPI, checked and timed; None but on rank 0.
 
     Returns:
-        ``size``; for ``mpi`` and ``horovod`` their own ``size`` and, for each message size,
-        ``bytes``, ``seconds`` (median) and whether the sum was ``right``.
+        ``size`` and, in ``sizes``, for each message size ``bytes``, ``seconds`` (median) and
+        whether the sum was ``right``.
     """
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
-    result = {
-        "size": world.size,
-        "mpi": {"size": world.size, "sizes": _times(_mpi_sum(world), world)},
-        "horovod": _horovod_times(world),
-    }
-    return result if world.rank == 0 else None
+    sizes = _times(_mpi_sum(world), world)
+    return {"size": world.size, "sizes": sizes} if world.rank == 0 else None
 
 
-def _horovod_times(world: Any) -> dict[str, Any]:
+def allreduce_horovod() -> dict[str, Any] | None:
+    """The same through Horovod, with the ``framework`` that it was loaded for."""
+    from mpi4py import MPI
+
     framework, module = _first_horovod()
     module.init()
     try:
-        return {
+        answer = {
             "framework": framework,
             "size": module.size(),
-            "sizes": _times(_horovod_sum(framework, module), world),
+            "sizes": _times(_horovod_sum(framework, module), MPI.COMM_WORLD),
         }
     finally:
         module.shutdown()
+    return answer if MPI.COMM_WORLD.rank == 0 else None
 
 
 def _first_horovod() -> tuple[str, Any]:
@@ -150,7 +151,8 @@ def main() -> None:
     questions: dict[str, Callable[[], dict[str, Any] | None]] = {
         "mpi": mpi,
         "horovod": horovod,
-        "allreduce": allreduce,
+        "allreduce-mpi": allreduce_mpi,
+        "allreduce-horovod": allreduce_horovod,
     }
     question = sys.argv[1] if len(sys.argv) == 2 else ""
     if question not in questions:

@@ -1,0 +1,76 @@
+"""The ``idl`` command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import interactive_dl
+from interactive_dl.errors import InteractiveDLError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``idl``; the exit code for the shell.
+
+    Args:
+        arguments: words after ``idl``; by default the process's own.
+    """
+    chosen = parser().parse_args(arguments)
+    try:
+        code: int = chosen.run(chosen)
+    except InteractiveDLError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """What ``idl`` understands; ``run`` of what it parses is the function to call."""
+    idl = argparse.ArgumentParser(prog="idl", description=interactive_dl.__doc__)
+    idl.add_argument("--version", action="version", version=f"idl {interactive_dl.__version__}")
+    commands = idl.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="is this environment fit for distributed training")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.set_defaults(run=_doctor)
+
+    demo = commands.add_parser("demo", help="train on a local cluster, from a notebook")
+    demo.set_defaults(run=_demo)
+
+    cluster = commands.add_parser("cluster", help="clusters of this user on this machine")
+    actions = cluster.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list them")
+    listing.set_defaults(run=_list)
+    stop = actions.add_parser("stop", help="end every process of one, and remove its files")
+    stop.add_argument("id", help="its id, as `idl cluster list` shows it")
+    stop.set_defaults(run=_stop)
+    return idl
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    report = interactive_dl.doctor()
+    print(report.json() if chosen.json else report)
+    return 0 if report.ok else 1
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    # It brings in notebook tools that the other commands do without.
+    from interactive_dl.bench import demo
+
+    return demo.main()
+
+
+def _list(chosen: argparse.Namespace) -> int:
+    found = interactive_dl.Cluster.list()
+    for one in found:
+        print(f"{one.id}  {one.state}  {one.engines} engines  {one.host}")
+    if not found:
+        print("no clusters")
+    return 0
+
+
+def _stop(chosen: argparse.Namespace) -> int:
+    interactive_dl.Cluster.attach(chosen.id).stop()
+    print(f"{chosen.id} stopped")
+    return 0
