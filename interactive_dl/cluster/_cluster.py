@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -154,6 +153,26 @@ class Cluster:
         await self.stop_async()
         return await self.start_async()
 
+    def heal(self, *, timeout_s: float = 10.0) -> Self:
+        """Replace dead engines; the living ones keep everything they have in memory.
+
+        Groups end with the old world: the next cell calls ``engine.init()`` again. New engines
+        get new ids, and know nothing of what the cells before defined.
+
+        Args:
+            timeout_s: how long to wait for engines that are busy.
+
+        Raises:
+            HealError: an engine is busy or died meanwhile, or none lives.
+        """
+        self._background.run(self._heal(timeout_s))
+        return self
+
+    async def heal_async(self, *, timeout_s: float = 10.0) -> Self:
+        """``heal`` without blocking the caller's loop."""
+        await self._background.run_async(self._heal(timeout_s))
+        return self
+
     def close(self) -> None:
         """Let go of the cluster; it goes on without this process."""
         self._disconnect()
@@ -207,7 +226,6 @@ class Cluster:
         """The engines of the current world, by rank, the dead of that world included."""
         if self._client is None:
             return ()
-        world = Description.read(self._places.description).world
         births = exits.births(self._places.folder)
         living = set(self._client.ids)
         return tuple(
@@ -219,7 +237,7 @@ class Cluster:
                 state="ready" if engine in living else "dead",
                 log=exits.log_file(self._places.folder, engine),
             )
-            for rank, engine in enumerate(world)
+            for rank, engine in enumerate(self._world())
         )
 
     @property
@@ -227,10 +245,8 @@ class Cluster:
         """Engines that died since ``start()``, in order, and why."""
         if self._client is None:
             return ()
-        folder = self._places.folder
-        ended = exits.exits(folder)
-        gone = set(exits.births(folder)) - set(self._client.ids)
-        deaths = [death_of(folder, exits.births(folder)[one], ended.get(one)) for one in gone]
+        gone = set(exits.births(self._places.folder)) - set(self._client.ids)
+        deaths = (death_of(self._places.folder, engine, self._world()) for engine in gone)
         return tuple(sorted(deaths, key=lambda death: (death.ended_at_s or 0.0, death.engine)))
 
     @property
@@ -243,11 +259,7 @@ class Cluster:
         dead = [engine.id for engine in self.engines if engine.state == "dead"]
         if not dead:
             return State("ready")
-        reasons = " ".join(
-            str(death).split("\n")[0].rstrip(".") + "."
-            for death in self.deaths
-            if death.engine in dead
-        )
+        reasons = " ".join(death.headline for death in self.deaths if death.engine in dead)
         if len(dead) == len(self.engines):
             return State("failed", f"{reasons} Type: cluster.restart()")
         return State("degraded", f"{reasons} Type: cluster.heal()")
@@ -282,6 +294,11 @@ class Cluster:
             raise
         finally:
             self._is_starting = False
+
+    async def _heal(self, timeout_s: float) -> None:
+        from interactive_dl.cluster import _healing
+
+        await _healing.heal(self.client, self._places, timeout_s=timeout_s)
 
     async def _connect(self) -> None:
         from interactive_dl.cluster._client import Client
@@ -337,10 +354,10 @@ class Cluster:
         deadline_s = time.monotonic() + _EXIT_RECORD_S
         while engine not in exits.exits(folder) and time.monotonic() < deadline_s:
             time.sleep(0.005)
-        with contextlib.suppress(KeyError):
-            birth = exits.births(folder)[engine]
-            return f"{death_of(folder, birth, exits.exits(folder).get(engine))}\n{_NEXT}"
-        return f"Engine {engine} died. {_NEXT}"
+        return f"{death_of(folder, engine, self._world())}\n{_NEXT}"
+
+    def _world(self) -> tuple[int, ...]:
+        return Description.read(self._places.description).world
 
 
 _NEXT = "The other engines live on. Type: cluster.heal() to replace the dead, or cluster.restart()."

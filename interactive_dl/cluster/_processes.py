@@ -6,7 +6,7 @@ Parents are no help: a controller or mpiexec that was killed leaves orphans behi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,6 +24,17 @@ def marked(folder: Path) -> tuple[psutil.Process, ...]:
 def marks() -> frozenset[str]:
     """Folders of all clusters that have a process of this user on this machine."""
     return frozenset(mark for process in _own() if (mark := _mark(process)))
+
+
+def is_running(folder: Path, names: Collection[str]) -> bool:
+    """Whether the cluster has a living process of one of these programs."""
+    programs = (_command(process)[:1] for process in marked(folder))
+    return any(Path(program).name in names for words in programs for program in words)
+
+
+def has(process: psutil.Process, words: str) -> bool:
+    """Whether ``words`` stand in the command line of a process."""
+    return words in " ".join(_command(process))
 
 
 def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
@@ -56,6 +67,13 @@ def _mark(process: psutil.Process) -> str | None:
     except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return None
     return mark
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _quietly(act: Callable[[], None]) -> None:

@@ -58,16 +58,19 @@ class Death:
     reason: str
     log_lines: tuple[str, ...]
 
-    def __str__(self) -> str:
-        head = (
+    @property
+    def headline(self) -> str:
+        """Who, where, why."""
+        return (
             f"Engine {self.engine} (rank {self.rank} on {self.host}, pid {self.pid}) died:"
             f" {self.reason}."
         )
+
+    def __str__(self) -> str:
         if not self.log_lines:
-            return head
-        return "\n".join(
-            [f"{head} The end of its log:", *(f"    {line}" for line in self.log_lines)]
-        )
+            return self.headline
+        lines = (f"    {line}" for line in self.log_lines)
+        return "\n".join([f"{self.headline} The end of its log:", *lines])
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,20 @@ class Summary:
     started_at_s: float
 
 
-def death_of(folder: Path, birth: exits.Birth, ended: exits.Exit | None) -> Death:
-    """What is known of an engine that is gone."""
+def death_of(folder: Path, engine: int, world: tuple[int, ...]) -> Death:
+    """What is known of an engine that is gone; ``world`` holds the ids of the current one."""
+    birth = exits.births(folder)[engine]
+    ended = exits.exits(folder).get(engine)
     return Death(
-        engine=birth.engine,
-        rank=birth.rank,
+        engine=engine,
+        rank=world.index(engine) if engine in world else birth.rank,
         host=birth.host,
         pid=birth.pid,
         exit_code=ended.exit_code if ended else None,
         signal_number=ended.signal_number if ended else None,
         ended_at_s=ended.ended_at_s if ended else None,
         reason=_reason(ended),
-        log_lines=exits.last_lines(exits.log_file(folder, birth.engine)),
+        log_lines=exits.last_lines(exits.log_file(folder, engine)),
     )
 
 

@@ -7,7 +7,6 @@ from mpi4py import MPI  # isort: skip
 
 import argparse
 import faulthandler
-import importlib.util
 import logging
 import os
 import socket
@@ -16,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ipyparallel.engine import nanny
 from ipyparallel.engine.app import IPEngine
+from traitlets.config import Config
 
 from interactive_dl.engine import _quiet, world
 from interactive_dl.telemetry import exits
@@ -29,8 +30,25 @@ class _Engine(IPEngine):
 
     async def complete_registration(self, *args: Any) -> None:
         await super().complete_registration(*args)
-        if importlib.util.find_spec("interactive_dl.engine.cells"):
-            importlib.import_module("interactive_dl.engine.cells").install(self.kernel.shell)
+        from interactive_dl.engine import cells
+
+        cells.install(self.kernel.shell)
+
+    def start_nanny(self, control_url: str) -> Any:
+        """As ipyparallel does, but the engine's log stays the engine's: its end is shown."""
+        config = Config()
+        config.Session = self.config.Session
+        return nanny.start_nanny(
+            engine_id=self.id,
+            identity=self.bident,
+            control_url=control_url,
+            curve_serverkey=self.curve_serverkey,
+            curve_secretkey=self.curve_secretkey,
+            curve_publickey=self.curve_publickey,
+            registration_url=self.registration_url,
+            config=config,
+            log_level=logging.CRITICAL + 1,
+        )
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -51,9 +69,7 @@ def main(words: Sequence[str] | None = None) -> None:
             watcher_pid=os.getppid(),
         ),
     )
-    app = _Engine.instance(
-        id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level=logging.WARNING
-    )
+    app = _Engine.instance(id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level=logging.ERROR)
     # Which cluster it belongs to stands in the environment.
     app.initialize([])
     app.start()

@@ -1,0 +1,138 @@
+"""Replacing dead engines while the others keep what they have in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ipyparallel.error import RemoteError
+
+from interactive_dl.cluster import _processes, _remote, _starting
+from interactive_dl.cluster._description import Description
+from interactive_dl.cluster._launcher import engine_command
+from interactive_dl.cluster._places import Places
+from interactive_dl.errors import EnginesNotRegisteredError, HealError
+
+if TYPE_CHECKING:
+    from interactive_dl.cluster._client import Client
+
+_GROW = "interactive_dl.engine.healing:grow"
+_SPAWN_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+# Open MPI's mpiexec becomes PRTE's prterun.
+_MPIEXEC = frozenset({"mpiexec", "prterun"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who lives, and which ids the replacements get: never one that was used before."""
+
+    survivors: tuple[int, ...]
+    new: tuple[int, ...]
+
+    @property
+    def world(self) -> tuple[int, ...]:
+        """Engine ids of the healed world, by rank."""
+        return (*self.survivors, *self.new)
+
+
+def plan(description: Description, living: tuple[int, ...]) -> Plan:
+    """What to do to have as many engines as were asked for.
+
+    Raises:
+        HealError: nobody is left to spawn the others.
+    """
+    survivors = tuple(sorted(set(living) & set(description.world)))
+    if not survivors:
+        raise HealError(
+            "Living engines start the replacements of dead ones, but none of"
+            f" {list(description.world)} lives. Type: cluster.restart()"
+        )
+    missing = max(0, description.options.engines - len(survivors))
+    first = description.next_id
+    return Plan(survivors, tuple(range(first, first + missing)))
+
+
+async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
+    """Replace the dead; ``cluster.heal`` says the rest."""
+    description = Description.read(places.description)
+    chosen = plan(description, tuple(client.ids))
+    if not chosen.new:
+        return chosen
+    if not _processes.is_running(places.folder, _MPIEXEC):
+        raise HealError(
+            "New engines are started by the cluster's mpiexec, but that has ended."
+            " Type: cluster.restart()"
+        )
+    # An id is for one engine's life: should this attempt fail, the next one takes others.
+    replace(description, next_id=max(chosen.new) + 1).write(places.description)
+    try:
+        await _grow(client, places, chosen, timeout_s)
+        await _starting.await_engines(
+            client, places, chosen.new, _SPAWN_TIMEOUT_S, is_over=lambda: False
+        )
+    except (HealError, EnginesNotRegisteredError) as error:
+        await asyncio.to_thread(_end_replacements, places, chosen)
+        raise HealError(str(error)) from error
+    Description.read(places.description).with_world(chosen.world).write(places.description)
+    return chosen
+
+
+async def _grow(client: Client, places: Places, chosen: Plan, timeout_s: float) -> None:
+    command = (*engine_command(places.folder), *_joining_words(chosen))
+    view = client.direct_view(list(chosen.survivors))
+    growing = view.apply_async(
+        _remote.call, _GROW, chosen.survivors, chosen.new, command, timeout_s=timeout_s
+    )
+    deadline_s = time.monotonic() + timeout_s + _SPAWN_TIMEOUT_S
+    while not _is_decided(growing) and time.monotonic() < deadline_s:
+        await asyncio.sleep(_POLL_S)
+    if growing.ready() and growing.successful():
+        return
+    # A busy engine must not begin, when it is free again, what the others have given up.
+    await asyncio.to_thread(client.abort, growing.msg_ids, block=False)
+    raise HealError(_why_not(growing, chosen))
+
+
+def _is_decided(growing: Any) -> bool:
+    """Whether all are done, or one has failed and the others will not get further."""
+    return growing.ready() or any(
+        future.done() and _failure(future) is not None for future in growing._children
+    )
+
+
+def _failure(future: Any) -> BaseException | None:
+    result = future.result()
+    return result if isinstance(result, BaseException) else None
+
+
+def _why_not(growing: Any, chosen: Plan) -> str:
+    failures = [_failure(future) for future in growing._children if future.done()]
+    told = [error for error in failures if isinstance(error, RemoteError)]
+    if told:
+        return (
+            f"Dead engines were not replaced. {told[0].evalue} Then type: cluster.heal() again, or"
+            " cluster.restart() for fresh engines."
+        )
+    silent = [
+        engine
+        for engine, future in zip(chosen.survivors, growing._children, strict=True)
+        if not future.done()
+    ]
+    return (
+        f"Dead engines were not replaced: engines {silent} began, but did not get further."
+        " Type: cluster.restart() for fresh engines."
+    )
+
+
+def _joining_words(chosen: Plan) -> tuple[str, ...]:
+    ids, world = (",".join(map(str, some)) for some in (chosen.new, chosen.world))
+    return ("--ids", ids, "--world", world)
+
+
+def _end_replacements(places: Places, chosen: Plan) -> None:
+    words = " ".join(_joining_words(chosen))
+    half_born = [one for one in _processes.marked(places.folder) if _processes.has(one, words)]
+    _processes.end(half_born, grace_s=0.5)
