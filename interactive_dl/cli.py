@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import interactive_dl
-from interactive_dl.errors import InteractiveDLError
+from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +71,13 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _stop(chosen: argparse.Namespace) -> int:
-    interactive_dl.Cluster.attach(chosen.id).stop()
+    known = [one.id for one in interactive_dl.Cluster.list()]
+    if chosen.id not in known:
+        raise ClusterNotFoundError(
+            f"There is no cluster {chosen.id!r}; there are {', '.join(known) or 'none'}."
+            " Type: idl cluster list"
+        )
+    # Without attaching: one whose controller was killed must end, too.
+    interactive_dl.Cluster(cluster_id=chosen.id).stop()
     print(f"{chosen.id} stopped")
     return 0

