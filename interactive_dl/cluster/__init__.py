@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interactive_dl.cluster._cluster import Cluster
     from interactive_dl.cluster._values import Death, Engine, State, Summary
-    from interactive_dl.cluster._doctor import doctor
+    from interactive_dl.cluster._doctor import Report, doctor
 
 _PUBLIC = {
     "Cluster": "_cluster",
     "Death": "_values",
     "Engine": "_values",
+    "Report": "_doctor",
     "State": "_values",
     "Summary": "_values",
     "doctor": "_doctor",
 }
-__all__ = ["Cluster", "Death", "Engine", "State", "Summary", "doctor"]
+__all__ = ["Cluster", "Death", "Engine", "Report", "State", "Summary", "doctor"]
 
 
 def __getattr__(name: str) -> Any:

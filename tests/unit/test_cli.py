@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import interactive_dl
+from interactive_dl import cli
+from interactive_dl.cluster import Cluster, Summary
+from interactive_dl.cluster._doctor import Report
+from interactive_dl.cluster._doctor_checks import Check
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of clusters that were stopped; one named ``alpha`` has lost its controller."""
+    ids: list[str] = []
+    known = (Summary("alpha", "failed", 4, "node1", 0.0),)
+    monkeypatch.setattr(Cluster, "list", classmethod(lambda cls: known))
+    monkeypatch.setattr(Cluster, "stop", lambda self: ids.append(self.id))
+    return ids
+
+
+def diagnose(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
+    monkeypatch.setattr(interactive_dl, "doctor", lambda: Report(checks), raising=False)
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"idl {interactive_dl.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["cluster"], ["fly"], ["cluster", "stop"]])
+def test_an_incomplete_or_unknown_command_is_a_usage_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert "usage: idl" in capsys.readouterr().err
+
+
+def test_a_healthy_environment_ends_with_exit_code_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnose(monkeypatch, Check("cores", True, "2"))
+    assert cli.main(["doctor"]) == 0
+
+
+def test_a_failed_check_ends_with_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnose(monkeypatch, Check("GPUs", False, "none", "pulled out", "put in"))
+    assert cli.main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["checks"][0]["fix"] == "put in"
+
+
+def test_clusters_are_listed_one_a_line(
+    stopped: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["cluster", "list"]) == 0
+    assert capsys.readouterr().out == "alpha  failed  4 engines  node1\n"
+
+
+def test_a_cluster_without_controller_can_be_stopped(stopped: list[str]) -> None:
+    assert cli.main(["cluster", "stop", "alpha"]) == 0
+    assert stopped == ["alpha"]
+
+
+def test_an_unknown_id_is_answered_with_the_known_ones(
+    stopped: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["cluster", "stop", "beta"]) == 1
+    assert "There is no cluster 'beta'; there are alpha" in capsys.readouterr().err
+    assert stopped == []
