@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interactive_dl.cluster._cluster import Cluster
-    from interactive_dl.cluster._values import Death, Engine, State, Summary
     from interactive_dl.cluster._doctor import Report, doctor
+    from interactive_dl.cluster._values import Death, Engine, State, Summary
 
 _PUBLIC = {
     "Cluster": "_cluster",
