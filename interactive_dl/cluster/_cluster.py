@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from interactive_dl.cluster import _processes, _starting
+from interactive_dl.cluster import _processes, _starting, _status
 from interactive_dl.cluster._background import BackgroundLoop
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places, ipython_folder, known_ids
-from interactive_dl.cluster._values import Death, Engine, State, Summary, death_of
+from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.cluster.environment import Binding
 from interactive_dl.errors import ClusterNotFoundError, ClusterNotRunningError
 from interactive_dl.telemetry import exits
@@ -78,20 +78,24 @@ class Cluster:
     def attach(cls, cluster_id: str) -> Self:
         """Reach a running cluster, from any process of this user on this machine.
 
+        A cluster whose controller has ended can be stopped and restarted only.
+
         Raises:
             ClusterNotFoundError: no running cluster has this id.
         """
         cluster = cls._described(cluster_id)
-        cluster._background.run(cluster._connect())
-        cluster._activate()
+        if cluster._has_controller():
+            cluster._background.run(cluster._connect())
+            cluster._activate()
         return cluster
 
     @classmethod
     async def attach_async(cls, cluster_id: str) -> Self:
         """``attach`` without blocking the caller's loop."""
         cluster = cls._described(cluster_id)
-        await cluster._background.run_async(cluster._connect())
-        cluster._activate()
+        if cluster._has_controller():
+            await cluster._background.run_async(cluster._connect())
+            cluster._activate()
         return cluster
 
     @classmethod
@@ -99,7 +103,7 @@ class Cluster:
         """All clusters of this user on this machine."""
         places = [Places(known, ipython_folder()) for known in known_ids(ipython_folder())]
         marks = _processes.marks()
-        return tuple(_summary(place, str(place.folder) in marks) for place in places)
+        return tuple(_status.summary(place, str(place.folder) in marks) for place in places)
 
     @classmethod
     def _described(cls, cluster_id: str) -> Self:
@@ -224,30 +228,12 @@ class Cluster:
     @property
     def engines(self) -> tuple[Engine, ...]:
         """The engines of the current world, by rank, the dead of that world included."""
-        if self._client is None:
-            return ()
-        births = exits.births(self._places.folder)
-        living = set(self._client.ids)
-        return tuple(
-            Engine(
-                id=engine,
-                rank=rank,
-                host=births[engine].host,
-                pid=births[engine].pid,
-                state="ready" if engine in living else "dead",
-                log=exits.log_file(self._places.folder, engine),
-            )
-            for rank, engine in enumerate(self._world())
-        )
+        return () if self._client is None else _status.engines(self._places, self._client.ids)
 
     @property
     def deaths(self) -> tuple[Death, ...]:
         """Engines that died since ``start()``, in order, and why."""
-        if self._client is None:
-            return ()
-        gone = set(exits.births(self._places.folder)) - set(self._client.ids)
-        deaths = (death_of(self._places.folder, engine, self._world()) for engine in gone)
-        return tuple(sorted(deaths, key=lambda death: (death.ended_at_s or 0.0, death.engine)))
+        return () if self._client is None else _status.deaths(self._places, self._client.ids)
 
     @property
     def state(self) -> State:
@@ -255,14 +241,8 @@ class Cluster:
         if self._is_starting:
             return State("starting")
         if self._client is None:
-            return State("stopped")
-        dead = [engine.id for engine in self.engines if engine.state == "dead"]
-        if not dead:
-            return State("ready")
-        reasons = " ".join(death.headline for death in self.deaths if death.engine in dead)
-        if len(dead) == len(self.engines):
-            return State("failed", f"{reasons} Type: cluster.restart()")
-        return State("degraded", f"{reasons} Type: cluster.heal()")
+            return _status.unreached_state(self._places)
+        return _status.state(self._places, self._client.ids)
 
     def __repr__(self) -> str:
         return f"<Cluster {self.id!r}: {len(self.engines)} engines, {self.state}>"
@@ -334,6 +314,10 @@ class Cluster:
             self._launched = None
         self._places.remove()
 
+    def _has_controller(self) -> bool:
+        pid = Description.read(self._places.description).controller_pid
+        return _processes.is_alive(pid, self._places.folder)
+
     def _has_no_mpiexec(self) -> bool:
         sets = self._launched.engines.values() if self._launched else ()
         return any(launcher.state == "after" for launcher in sets)
@@ -354,21 +338,7 @@ class Cluster:
         deadline_s = time.monotonic() + _EXIT_RECORD_S
         while engine not in exits.exits(folder) and time.monotonic() < deadline_s:
             time.sleep(0.005)
-        return f"{death_of(folder, engine, self._world())}\n{_NEXT}"
-
-    def _world(self) -> tuple[int, ...]:
-        return Description.read(self._places.description).world
+        return f"{_status.death(self._places, engine)}\n{_NEXT}"
 
 
 _NEXT = "The other engines live on. Type: cluster.heal() to replace the dead, or cluster.restart()."
-
-
-def _summary(places: Places, is_alive: bool) -> Summary:
-    description = Description.read(places.description)
-    return Summary(
-        id=places.cluster_id,
-        state="ready" if is_alive else "failed",
-        engines=len(description.world) or description.options.engines,
-        host=description.host,
-        started_at_s=description.started_at_s,
-    )

@@ -42,6 +42,8 @@ class Description:
         started_at_s: seconds since the epoch.
         world: engine ids of the current world by rank, the dead of that world included.
         next_id: the lowest id that no engine has had.
+        controller_pid: process id of the controller; 0 before it runs.
+        mpiexec_pid: process id of mpiexec; 0 before it runs.
     """
 
     cluster_id: str
@@ -50,6 +52,8 @@ class Description:
     started_at_s: float
     world: tuple[int, ...] = ()
     next_id: int = 0
+    controller_pid: int = 0
+    mpiexec_pid: int = 0
 
     def with_world(self, world: tuple[int, ...]) -> Description:
         """The same cluster after its world was formed anew."""

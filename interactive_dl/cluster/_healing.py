@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipyparallel.error import RemoteError
 
-from interactive_dl.cluster import _processes, _remote, _starting
+from interactive_dl.cluster import _processes, _remote, _starting, _status
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._launcher import engine_command
 from interactive_dl.cluster._places import Places
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _GROW = "interactive_dl.engine.healing:grow"
 _SPAWN_TIMEOUT_S = 30.0
 _POLL_S = 0.02
-# Open MPI's mpiexec becomes PRTE's prterun.
-_MPIEXEC = frozenset({"mpiexec", "prterun"})
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,8 @@ async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
     chosen = plan(description, tuple(client.ids))
     if not chosen.new:
         return chosen
-    if not _processes.is_running(places.folder, _MPIEXEC):
-        raise HealError(
-            "New engines are started by the cluster's mpiexec, but that has ended."
-            " Type: cluster.restart()"
-        )
+    if broken := _status.what_ended(places):
+        raise HealError(f"Dead engines were not replaced. {broken} Type: cluster.restart()")
     # An id is for one engine's life: should this attempt fail, the next one takes others.
     replace(description, next_id=max(chosen.new) + 1).write(places.description)
     try:

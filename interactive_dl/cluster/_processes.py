@@ -6,7 +6,7 @@ Parents are no help: a controller or mpiexec that was killed leaves orphans behi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -26,10 +26,13 @@ def marks() -> frozenset[str]:
     return frozenset(mark for process in _own() if (mark := _mark(process)))
 
 
-def is_running(folder: Path, names: Collection[str]) -> bool:
-    """Whether the cluster has a living process of one of these programs."""
-    programs = (_command(process)[:1] for process in marked(folder))
-    return any(Path(program).name in names for words in programs for program in words)
+def is_alive(pid: int, folder: Path) -> bool:
+    """Whether ``pid`` lives and is (still) a process of the cluster."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and _mark(process) == str(folder)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def has(process: psutil.Process, words: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interactive_dl.cluster import _launcher, _preflight, _processes
@@ -76,9 +77,8 @@ def check(places: Places, options: Options) -> None:
 async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
     """Start controller and mpiexec; the engines register on their own."""
     places.create()
-    Description(places.cluster_id, socket.gethostname(), options, time.time()).write(
-        places.description
-    )
+    described = Description(places.cluster_id, socket.gethostname(), options, time.time())
+    described.write(places.description)
     cluster = _launcher.ipyparallel_cluster(places)
     await _launcher.launch(
         cluster,
@@ -87,6 +87,8 @@ async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
         mpiexec_of(places, options),
         environment_of(places, options),
     )
+    pids = {"controller_pid": cluster.controller.pid, "mpiexec_pid": cluster.engine_set.pid}
+    replace(described, **pids).write(places.description)
     return cluster
 
 

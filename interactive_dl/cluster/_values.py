@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from interactive_dl.telemetry import exits
-
 StateName = Literal["stopped", "starting", "ready", "degraded", "failed"]
 
 
@@ -77,8 +75,8 @@ class Death:
 class State:
     """What a cluster is able to do.
 
-    ``name``: ``ready`` - all engines live; ``degraded`` - some died, the others work on;
-    ``failed`` - none can be reached. ``reason`` says why it is not ready.
+    ``name``: ``ready`` - all engines live; ``degraded`` - some died or a process that they need
+    has ended, the others work on; ``failed`` - none can be reached. ``reason`` says why.
     """
 
     name: StateName
@@ -97,32 +95,3 @@ class Summary:
     engines: int
     host: str
     started_at_s: float
-
-
-def death_of(folder: Path, engine: int, world: tuple[int, ...]) -> Death:
-    """What is known of an engine that is gone; ``world`` holds the ids of the current one."""
-    birth = exits.births(folder)[engine]
-    ended = exits.exits(folder).get(engine)
-    return Death(
-        engine=engine,
-        rank=world.index(engine) if engine in world else birth.rank,
-        host=birth.host,
-        pid=birth.pid,
-        exit_code=ended.exit_code if ended else None,
-        signal_number=ended.signal_number if ended else None,
-        ended_at_s=ended.ended_at_s if ended else None,
-        reason=_reason(ended),
-        log_lines=exits.last_lines(exits.log_file(folder, engine)),
-    )
-
-
-def _reason(ended: exits.Exit | None) -> str:
-    if ended is None:
-        return "it no longer answers, and its end was not seen"
-    if ended.signal_number == 9:
-        held_gb = ended.max_rss_bytes / 1e9
-        return (
-            f"{ended.reason} (somebody's kill -9, or the machine ran out of memory: it held up to"
-            f" {held_gb:.1f} GB)"
-        )
-    return ended.reason

@@ -1,0 +1,114 @@
+"""What the files and processes of a cluster tell about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from interactive_dl.cluster import _processes
+from interactive_dl.cluster._description import Description
+from interactive_dl.cluster._places import Places
+from interactive_dl.cluster._values import Death, Engine, State, Summary
+from interactive_dl.telemetry import exits
+
+
+def engines(places: Places, living: Collection[int]) -> tuple[Engine, ...]:
+    """The engines of the current world by rank; ``living`` are the ids that are registered."""
+    births = exits.births(places.folder)
+    return tuple(
+        Engine(
+            id=engine,
+            rank=rank,
+            host=births[engine].host,
+            pid=births[engine].pid,
+            state="ready" if engine in living else "dead",
+            log=exits.log_file(places.folder, engine),
+        )
+        for rank, engine in enumerate(Description.read(places.description).world)
+    )
+
+
+def deaths(places: Places, living: Collection[int]) -> tuple[Death, ...]:
+    """All engines that were born and are not registered any more, in the order of their end."""
+    gone = set(exits.births(places.folder)) - set(living)
+    found = (death(places, engine) for engine in gone)
+    return tuple(sorted(found, key=lambda one: (one.ended_at_s or 0.0, one.engine)))
+
+
+def state(places: Places, living: Collection[int]) -> State:
+    """What a cluster can do that this process is connected to."""
+    dead = [engine.id for engine in engines(places, living) if engine.state == "dead"]
+    reasons = " ".join(one.headline for one in deaths(places, living) if one.engine in dead)
+    if ended := what_ended(places):
+        return State("degraded", f"{ended} {reasons}".rstrip() + " Type: cluster.restart()")
+    if not dead:
+        return State("ready")
+    if not living:
+        return State("failed", f"{reasons} Type: cluster.restart()")
+    return State("degraded", f"{reasons} Type: cluster.heal()")
+
+
+def unreached_state(places: Places) -> State:
+    """What a cluster can do that this process is not connected to."""
+    if not _processes.marked(places.folder):
+        return State("stopped")
+    return State("failed", f"{what_ended(places) or 'Not attached.'} Type: cluster.restart()")
+
+
+def summary(places: Places, is_alive: bool) -> Summary:
+    """One line of ``Cluster.list()``; ``is_alive``: whether it has any process."""
+    described = Description.read(places.description)
+    works = is_alive and not what_ended(places)
+    return Summary(
+        id=places.cluster_id,
+        state="ready" if works else "degraded" if is_alive else "failed",
+        engines=len(described.world) or described.options.engines,
+        host=described.host,
+        started_at_s=described.started_at_s,
+    )
+
+
+def what_ended(places: Places) -> str:
+    """Which process besides the engines is gone, and what that means; empty if none is."""
+    described = Description.read(places.description)
+    if not _processes.is_alive(described.controller_pid, places.folder):
+        return (
+            f"The controller (pid {described.controller_pid}) has ended: engines that die go"
+            " unnoticed, and no other notebook can attach."
+        )
+    if not _processes.is_alive(described.mpiexec_pid, places.folder):
+        return (
+            f"mpiexec (pid {described.mpiexec_pid}) has ended: MPI no longer notices deaths, and"
+            " dead engines cannot be replaced."
+        )
+    return ""
+
+
+def death(places: Places, engine: int) -> Death:
+    """What is known of an engine that is gone."""
+    folder = places.folder
+    world = Description.read(places.description).world
+    birth = exits.births(folder)[engine]
+    ended = exits.exits(folder).get(engine)
+    return Death(
+        engine=engine,
+        rank=world.index(engine) if engine in world else birth.rank,
+        host=birth.host,
+        pid=birth.pid,
+        exit_code=ended.exit_code if ended else None,
+        signal_number=ended.signal_number if ended else None,
+        ended_at_s=ended.ended_at_s if ended else None,
+        reason=_reason(ended),
+        log_lines=exits.last_lines(exits.log_file(folder, engine)),
+    )
+
+
+def _reason(ended: exits.Exit | None) -> str:
+    if ended is None:
+        return "it no longer answers, and its end was not seen"
+    if ended.signal_number == 9:
+        held_gb = ended.max_rss_bytes / 1e9
+        return (
+            f"{ended.reason} (somebody's kill -9, or the machine ran out of memory: it held up to"
+            f" {held_gb:.1f} GB)"
+        )
+    return ended.reason
