@@ -14,7 +14,7 @@ check ruff format --check
 check mypy
 check lint-imports
 if ((${#notebooks[@]})); then
-    check nbstripout --verify "${notebooks[@]}"
+    check nbstripout --keep-id --verify "${notebooks[@]}"
 fi
 
 if ((${#failed[@]})); then
