@@ -70,7 +70,7 @@ def sessions() -> tuple[Session, ...]:
 
 def _parallel(pytest: tuple[str, ...], ranks: int, backend: str) -> Session:
     start = mpiexec_arguments(1, fault_tolerant=False)
-    run = (*pytest, "-q", "tests/parallel")
+    run = (*pytest, "-q", "--color=no", "tests/parallel")
     # Only rank 0 writes a report: it fails every test that fails on any rank.
     others = (":", "-n", str(ranks - 1), *run) if ranks > 1 else ()
     return Session(
