@@ -13,9 +13,6 @@ from interactive_dl.engine.group import current
 class BroadcastState(keras.callbacks.Callback):
     """Copy the root's weights, statistics and optimizer state to all ranks before the first step.
 
-    Random generators of layers (dropout, augmentation) then get states of their own per rank, so
-    that the ranks' noise is independent.
-
     Args:
         root_rank: whose state to take.
     """
@@ -31,7 +28,6 @@ class BroadcastState(keras.callbacks.Callback):
             optimizer.build(self.model.trainable_variables)
         broadcast_variables(self.model.variables, self.root_rank)
         broadcast_variables(optimizer.variables, self.root_rank)
-        spread_generators(self.model)
 
 
 def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> None:
@@ -53,20 +49,6 @@ def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> 
     for variable in variables:
         value = np.asarray(keras.ops.convert_to_numpy(variable.value))
         variable.assign(group.broadcast_array(value, root_rank))
-
-
-def spread_generators(model: keras.Model) -> None:
-    """Give each rank's layers random states of their own, derived from the root's."""
-    rank = current().rank
-    for variable in generators(model):
-        state = np.array(keras.ops.convert_to_numpy(variable.value))
-        state.flat[0] += np.asarray(rank * 0x9E3779B1 % 2**31, dtype=state.dtype)
-        variable.assign(state)
-
-
-def generators(model: keras.Model) -> list[keras.Variable]:
-    """The states of the layers' random generators."""
-    return [v for v in model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
 
 def _first_difference(mine: list[Any], theirs: list[Any]) -> str:

@@ -12,6 +12,7 @@ from interactive_dl.engine._agreement import DriftCheck, EpochOrder, SamePlan
 from interactive_dl.engine._broadcast import BroadcastState
 from interactive_dl.engine._checkpoint import RESTORED, Checkpoint, Resume, checkpoint_path
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
+from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.engine.group import current
 
@@ -29,7 +30,8 @@ def callbacks(
 ) -> list[keras.callbacks.Callback]:
     """What ``model.fit(..., callbacks=...)`` needs on every rank.
 
-    Always: the ranks' plans are compared, rank 0's state is broadcast, metrics and moving
+    Always: the ranks' plans are compared, rank 0's state is broadcast, the ranks'
+    random numbers are parted, metrics and moving
     statistics are averaged, ``samples_per_s`` is logged, drifting weights raise.
 
     Args:
@@ -51,21 +53,23 @@ def callbacks(
         ValueError: a checkpoint's name that does not end in ``.keras``.
     """
     reducer = None if plateau is None else _plateau(plateau, verbose)
+    noise = RankNoise()
     path = None if checkpoint is None else checkpoint_path(checkpoint)
     chosen: list[keras.callbacks.Callback | None] = [
         SamePlan(),
         LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
         if warmup_epochs
         else None,
-        Resume(path, reducer) if path is not None and resume else None,
+        Resume(path, noise, reducer) if path is not None and resume else None,
         BroadcastState(),
+        noise,
         EpochOrder(),
         AverageStatistics(),
         MetricAverage(),
         Throughput(),
         DriftCheck(drift_steps),
         reducer,
-        Checkpoint(path, name, reducer) if path is not None else None,
+        Checkpoint(path, name, noise, reducer) if path is not None else None,
     ]
     return [callback for callback in chosen if callback is not None]
 

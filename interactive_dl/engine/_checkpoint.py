@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from interactive_dl.engine._broadcast import generators
+from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine.group import current
 from interactive_dl.errors import CheckpointError
 
@@ -30,15 +29,21 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: a ``.keras`` file; its folder is made.
         name: the run's name, kept in the file.
+        noise: whose random state to keep.
         plateau: whose waiting and best value to keep as well.
     """
 
     def __init__(
-        self, path: Path, name: str, plateau: keras.callbacks.ReduceLROnPlateau | None = None
+        self,
+        path: Path,
+        name: str,
+        noise: RankNoise,
+        plateau: keras.callbacks.ReduceLROnPlateau | None = None,
     ) -> None:
         super().__init__()
         self.path = path
         self.name = name
+        self.noise = noise
         self.plateau = plateau
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -48,7 +53,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "name": self.name,
                 "epoch": epoch + 1,
                 "plateau": _plateau_state(self.plateau),
-                "generators": _generator_states(self.model),
+                "noise": self.noise.state(),
             }
             write_checkpoint(self.model, self.path, note)
 
@@ -61,14 +66,19 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         path: the checkpoint; a missing file means a fresh start.
+        noise: whose random state to restore.
         plateau: whose state to restore as well.
     """
 
     def __init__(
-        self, path: Path, plateau: keras.callbacks.ReduceLROnPlateau | None = None
+        self,
+        path: Path,
+        noise: RankNoise,
+        plateau: keras.callbacks.ReduceLROnPlateau | None = None,
     ) -> None:
         super().__init__()
         self.path = path
+        self.noise = noise
         self.plateau = plateau
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -103,8 +113,7 @@ class Resume(keras.callbacks.Callback):
         try:
             note = read_note(self.path)
             self.model.load_weights(self.path)
-            for generator, state in zip(generators(self.model), note["generators"], strict=True):
-                generator.assign(np.array(state, dtype=generator.dtype))
+            self.noise.restore(note["noise"])
         except (CheckpointError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             return None, (
                 f"The checkpoint {self.path} cannot be resumed: {error}\n"
@@ -148,11 +157,6 @@ def checkpoint_path(path: str | os.PathLike[str]) -> Path:
     if checked.suffix != ".keras":
         raise ValueError(f"A checkpoint's name must end in .keras, but got {str(path)!r}.")
     return checked
-
-
-def _generator_states(model: keras.Model) -> list[list[int]]:
-    """What Keras leaves out of its files."""
-    return [keras.ops.convert_to_numpy(v.value).tolist() for v in generators(model)]
 
 
 def _plateau_state(plateau: keras.callbacks.ReduceLROnPlateau | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import keras
 from interactive_dl.engine import _horovod, _rate
 from interactive_dl.engine._broadcast import BroadcastState
 from interactive_dl.engine._metrics import MetricAverage
+from interactive_dl.engine._noise import part_generators
 from interactive_dl.engine._optimizer import distribute
 from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.errors import NotReducedError
@@ -127,6 +128,11 @@ class BroadcastGlobalVariablesCallback(BroadcastState):
                 " Leave them out."
             )
         super().__init__(root_rank)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Broadcast, but leave each rank random numbers of its own."""
+        super().on_train_begin(logs)
+        part_generators(self.model)
 
 
 class MetricAverageCallback(MetricAverage):

@@ -25,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.get_terminal_writer()._file = open(os.devnull, "w")  # noqa: SIM115
 
 
+def pytest_unconfigure() -> None:
+    """Nobody leaves before rank 0 has reported: mpiexec ends all when one exits with an error."""
+    WORLD.Barrier()
+
+
 def pytest_report_header() -> str:
     return f"ranks: {WORLD.size}, Keras backend: {os.environ.get('KERAS_BACKEND', 'tensorflow')}"
 

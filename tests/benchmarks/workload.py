@@ -1,0 +1,31 @@
+"""The work that every contestant does: the RPV network of the decks, 64x64 images, 128 per rank."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+BATCH = 128
+STEPS = 48
+WARM_UP_STEPS = 6
+SHAPE = (64, 64, 1)
+
+
+def images_and_labels(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One rank's samples: float32 (STEPS * BATCH, 64, 64, 1) and float32 (STEPS * BATCH,)."""
+    generator = np.random.default_rng(seed)
+    count = STEPS * BATCH
+    images = generator.random((count, *SHAPE), dtype=np.float32)
+    return images, generator.integers(0, 2, count).astype(np.float32)
+
+
+def seconds_for_all_steps(step: Callable[[int], None]) -> float:
+    """Run ``step(number)`` for some steps unmeasured, then for all of them."""
+    for number in range(WARM_UP_STEPS):
+        step(number)
+    begin = time.perf_counter()
+    for number in range(STEPS):
+        step(number)
+    return time.perf_counter() - begin
