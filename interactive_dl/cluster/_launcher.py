@@ -7,17 +7,34 @@ import sys
 from pathlib import Path
 
 import ipyparallel
-from ipyparallel.cluster.launcher import MPIEngineSetLauncher
+from ipyparallel.cluster.launcher import (
+    LocalControllerLauncher,
+    LocalProcessLauncher,
+    MPIEngineSetLauncher,
+)
 from traitlets import List, Unicode
 from traitlets.config import Config
 
 from interactive_dl.cluster._places import Places
+from interactive_dl.cluster._ports import quiet_ports
 
 _HEARTBEAT_PERIOD_MS = 500
 _SILENCE_BEFORE_DEATH_S = 60
+_CONTROLLER_PORTS = 32
 
 
-class WorldLauncher(MPIEngineSetLauncher):
+class _KeepsItsLog(LocalProcessLauncher):
+    """ipyparallel removes a log when its process ends, which is when one wants to read it."""
+
+    def get_output(self, remove: bool = False) -> str:
+        return str(super().get_output(remove=False))
+
+
+class LoggedControllerLauncher(_KeepsItsLog, LocalControllerLauncher):
+    """The controller as a process of this machine."""
+
+
+class WorldLauncher(_KeepsItsLog, MPIEngineSetLauncher):
     """One mpiexec that starts a watcher, and through it an engine, for each rank."""
 
     command = List(Unicode(), help="the whole command line").tag(to_dict=True)
@@ -47,6 +64,7 @@ def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
         load_profile=False,
         cluster_id=places.cluster_id,
         profile_dir=str(places.profile),
+        controller=LoggedControllerLauncher,
         engines=WorldLauncher,
         shutdown_atexit=False,
         delay=0,
@@ -54,6 +72,7 @@ def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
         controller_args=[
             f"--HeartMonitor.period={_HEARTBEAT_PERIOD_MS}",
             f"--HeartMonitor.max_heartmonitor_misses={misses}",
+            f"--IPController.ports={','.join(map(str, quiet_ports(_CONTROLLER_PORTS)))}",
         ],
     )
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interactive_dl.cluster import _launcher, _preflight, _processes
@@ -80,13 +81,19 @@ async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
     described = Description(places.cluster_id, socket.gethostname(), options, time.time())
     described.write(places.description)
     cluster = _launcher.ipyparallel_cluster(places)
-    await _launcher.launch(
-        cluster,
-        places,
-        options.engines,
-        mpiexec_of(places, options),
-        environment_of(places, options),
-    )
+    try:
+        await _launcher.launch(
+            cluster,
+            places,
+            options.engines,
+            mpiexec_of(places, options),
+            environment_of(places, options),
+        )
+    except (RuntimeError, TimeoutError) as error:
+        raise EnginesNotRegisteredError(
+            f"Engines register with a controller, but it did not come up: {error}. Type: idl"
+            f" doctor. The end of its log:\n{_shown(places.folder / 'controller.log')}"
+        ) from error
     pids = {"controller_pid": cluster.controller.pid, "mpiexec_pid": cluster.engine_set.pid}
     replace(described, **pids).write(places.description)
     return cluster
@@ -160,8 +167,15 @@ def _registration_error(
     how = f" Engine {first}: {ended[first].reason}." if first in ended else ""
     lines = exits.last_lines(exits.log_file(places.folder, first)) or mpiexec
     lines = lines or exits.last_lines(places.folder / "controller.log")
-    shown = "\n".join(f"    {line}" for line in lines)
     return EnginesNotRegisteredError(
         f"All {wanted} engines must register within {timeout_s:g} s, but {missing} did not.{how}"
-        f" Type: idl doctor. The end of the log of engine {first}:\n{shown or '    (empty)'}"
+        f" Type: idl doctor. The end of the log of engine {first}:\n{_indented(lines)}"
     )
+
+
+def _shown(log: Path) -> str:
+    return _indented(exits.last_lines(log))
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines) or "    (empty)"

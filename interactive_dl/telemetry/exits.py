@@ -93,7 +93,7 @@ def exits(folder: Path) -> dict[int, Exit]:
     return {ended.engine: ended for ended in sorted(found, key=lambda ended: ended.engine)}
 
 
-def last_lines(path: Path, count: int = 10) -> tuple[str, ...]:
+def last_lines(path: Path, count: int = 20) -> tuple[str, ...]:
     """The end of a log, without empty lines; nothing where there is no log."""
     if not path.exists():
         return ()

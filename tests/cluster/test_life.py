@@ -1,0 +1,180 @@
+"""A cluster is started, reached from elsewhere, restarted and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import ipyparallel
+import pytest
+
+from interactive_dl.cluster import Cluster
+from interactive_dl.errors import (
+    ClusterError,
+    ClusterNotFoundError,
+    ClusterNotRunningError,
+    EnginesNotRegisteredError,
+    HealError,
+)
+
+
+@ipyparallel.interactive
+def _world() -> tuple[int, int, int]:
+    from mpi4py import MPI
+
+    from interactive_dl.engine import world
+
+    return world.current().my_id, MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
+
+
+@ipyparallel.interactive
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+def test_engines_form_one_world_with_id_equal_to_rank(cluster: Cluster) -> None:
+    cluster.restart()
+    count = len(cluster.engines)
+    assert cluster.client[:].apply_sync(_world) == [(one, one, count) for one in range(count)]
+    assert [(engine.id, engine.rank) for engine in cluster.engines] == [
+        (one, one) for one in range(count)
+    ]
+    assert cluster.state.name == "ready"
+
+
+def test_restart_gives_fresh_engines_under_the_same_id(cluster: Cluster) -> None:
+    before = {engine.pid for engine in cluster.engines}
+    cluster.client[:].push({"kept": 1}, block=True)
+    assert cluster.restart().id == cluster.id
+    assert not before & {engine.pid for engine in cluster.engines}
+    assert not any(cluster.client[:].apply_sync(_knows, "kept"))
+
+
+@ipyparallel.interactive
+def _knows(name: str) -> bool:
+    return name in globals()
+
+
+def test_engines_get_their_share_of_the_cores_and_no_flag_is_left_to_the_user(
+    cluster: Cluster,
+) -> None:
+    environment = cluster.client[0].apply_sync(_environment)
+    assert environment["OMPI_ALLOW_RUN_AS_ROOT"] == "1"
+    assert int(environment["OMP_NUM_THREADS"]) >= 1
+    assert environment["PATH"].startswith(sys.prefix)
+
+
+def test_another_process_lists_attaches_and_runs_on_the_engines(cluster: Cluster) -> None:
+    seen = _in_another_process(
+        f"""
+        cluster = idl.Cluster.attach({cluster.id!r})
+        print(json.dumps({{
+            "known": [one.id for one in idl.Cluster.list()],
+            "state": str(cluster.state),
+            "pids": cluster.client[:].apply_sync(os.getpid),
+        }}))
+        """
+    )
+    assert cluster.id in seen["known"]
+    assert seen["state"] == "ready"
+    assert seen["pids"] == [engine.pid for engine in cluster.engines]
+    assert cluster.state.name == "ready", "the process that attached took the cluster along"
+
+
+def test_a_cluster_outlives_the_process_that_started_it_and_is_stopped_from_another() -> None:
+    started = _in_another_process(
+        """
+        cluster = idl.Cluster(1, cluster_id="orphan").start()
+        print(json.dumps([engine.pid for engine in cluster.engines]))
+        sys.stdout.flush()
+        os.kill(os.getpid(), 9)
+        """
+    )
+    cluster = Cluster.attach("orphan")
+    try:
+        assert [engine.pid for engine in cluster.engines] == started
+        assert len(cluster.client[:].apply_sync(_world)) == 1
+    finally:
+        cluster.stop()
+    assert "orphan" not in [one.id for one in Cluster.list()]
+
+
+def test_an_unknown_id_is_answered_with_the_known_ones(cluster: Cluster) -> None:
+    with pytest.raises(ClusterNotFoundError, match=rf"'nobody'.*{cluster.id}"):
+        Cluster.attach("nobody")
+
+
+def test_an_id_is_used_once_at_a_time(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="runs already"):
+        Cluster(1, cluster_id=cluster.id).start()
+    assert cluster.state.name == "ready"
+
+
+def test_start_and_stop_work_inside_a_running_event_loop() -> None:
+    async def like_a_notebook_cell() -> str:
+        with Cluster(1, cluster_id="in-a-loop") as cluster:
+            return cluster.state.name
+
+    assert asyncio.run(like_a_notebook_cell()) == "ready"
+
+
+def test_the_async_form_leaves_the_callers_loop_free() -> None:
+    async def start_and_count() -> int:
+        turns = 0
+        cluster = Cluster(1, cluster_id="async")
+        starting = asyncio.create_task(cluster.start_async())
+        while not starting.done():
+            turns += 1
+            await asyncio.wait([starting], timeout=0.05)
+        await starting
+        await cluster.stop_async()
+        return turns
+
+    assert asyncio.run(start_and_count()) > 5
+
+
+def test_a_cluster_that_was_not_started_says_what_to_type() -> None:
+    cluster = Cluster(2, cluster_id="not-started")
+    assert str(cluster.state) == "stopped"
+    with pytest.raises(ClusterNotRunningError, match=r"cluster\.start\(\)"):
+        _ = cluster.client
+    cluster.stop()
+
+
+def test_engines_that_end_before_they_register_are_reported_with_their_log() -> None:
+    cluster = Cluster(1, cluster_id="broken", environment={"OMPI_MCA_pml": "no_such_pml"})
+    with pytest.raises(EnginesNotRegisteredError, match=r"Engine 0: exit code[^~]*MPI_Init"):
+        cluster.start()
+    assert cluster.state.name == "stopped"
+
+
+def test_a_controller_that_does_not_come_up_is_reported_with_its_log() -> None:
+    cluster = Cluster(1, cluster_id="headless", environment={"PYTHONHASHSEED": "no number"})
+    with pytest.raises(EnginesNotRegisteredError, match="controller[^~]*PYTHONHASHSEED"):
+        cluster.start()
+    assert cluster.state.name == "stopped"
+
+
+def test_a_world_with_nobody_left_cannot_heal_but_restart(
+    cluster: Cluster, kill: Callable[..., None]
+) -> None:
+    kill(cluster, *(engine.id for engine in cluster.engines))
+    assert cluster.state.name == "failed"
+    with pytest.raises(HealError, match=r"cluster\.restart\(\)"):
+        cluster.heal()
+    assert cluster.restart().state.name == "ready"
+
+
+def _in_another_process(code: str) -> object:
+    lines = ["import json, os, sys", "import interactive_dl as idl", *code.splitlines()]
+    program = "\n".join(line.strip() if line.startswith("        ") else line for line in lines)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
