@@ -105,11 +105,23 @@ def test_an_opened_file_is_opened_anew_after_pickling(rpv: Path) -> None:
     np.testing.assert_array_equal(copy.arrays()[1], LABELS)
 
 
-def test_cached_samples_no_longer_need_the_file(rpv: Path) -> None:
-    cached = data.open(rpv).cached()
+def test_cached_samples_are_read_from_their_source_once() -> None:
+    reads: list[int] = []
+
+    class Counting:
+        def __len__(self) -> int:
+            return 10
+
+        def read(self, indices: np.ndarray, /) -> tuple[np.ndarray, ...]:
+            reads.append(len(indices))
+            return IMAGES[indices], LABELS[indices]
+
+    cached = data.Dataset(Counting()).cached()
     assert len(cached) == 10
-    rpv.unlink()
-    np.testing.assert_array_equal(cached.arrays()[1], LABELS)
+    after_opening = len(reads)
+    for _ in range(3):
+        np.testing.assert_array_equal(cached.arrays()[1], LABELS)
+    assert len(reads) == after_opening
 
 
 def test_data_beyond_the_limit_is_not_cached(rpv: Path) -> None:
