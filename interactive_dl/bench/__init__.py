@@ -1,0 +1,1 @@
+"""Runs that show what the package does: the demo of ``make demo``."""
