@@ -69,12 +69,12 @@ def _digest(options: Options) -> str:
 
 def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
     started_s = time.monotonic()
-    alive = environment.is_alive()
-    torch_is_there = alive and "torch" in environment.versions()
-    options = asked.including(Options(torch=torch_is_there))
+    versions = environment.versions() if environment.is_alive() else {}
+    options = asked.including(Options.of(versions))
     print(f"Setting up {environment.folder}: {options}.", flush=True)
     stamp.remove(environment.folder)
-    if not alive:
+    # tensorflow and tensorflow-cpu are two packages with the same files: never both.
+    if not versions or (options.gpu and "tensorflow-cpu" in versions):
         environment.create()
     _install_packages(environment, options)
     _install_horovod(environment, options)

@@ -45,8 +45,17 @@ class Options:
         return cls(torch=_switch("TORCH", environment), gpu=_switch("GPU", environment))
 
     def including(self, installed: Options) -> Options:
-        """These options in an environment that has ``installed``: torch stays where it is."""
-        return Options(torch=self.torch or installed.torch, gpu=self.gpu)
+        """These options in an environment that has ``installed``: what is there stays."""
+        return Options(torch=self.torch or installed.torch, gpu=self.gpu or installed.gpu)
+
+    @classmethod
+    def of(cls, versions: Mapping[str, str]) -> Options:
+        """The options that an environment with these packages was made with.
+
+        Args:
+            versions: version by normalised name of each installed package.
+        """
+        return cls(torch="torch" in versions, gpu="tensorflow" in versions)
 
     def __str__(self) -> str:
         frameworks = "TensorFlow and torch" if self.torch else "TensorFlow"

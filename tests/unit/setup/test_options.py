@@ -25,9 +25,15 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused_with_its_value() -> None
         Options.from_environment({"TORCH": "maybe"})
 
 
-def test_torch_stays_in_an_environment_that_has_it() -> None:
-    assert Options().including(Options(torch=True)).torch
-    assert not Options().including(Options()).torch
+@pytest.mark.parametrize("installed", [Options(torch=True), Options(gpu=True), Options()])
+def test_what_an_environment_has_stays_without_being_asked_for(installed: Options) -> None:
+    assert Options().including(installed) == installed
+
+
+def test_an_environment_tells_its_options_by_its_packages() -> None:
+    assert Options.of({}) == Options()
+    assert Options.of({"tensorflow-cpu": "2.21.0", "torch": "2.13.0"}) == Options(torch=True)
+    assert Options.of({"tensorflow": "2.21.0"}) == Options(gpu=True)
 
 
 def test_torch_is_installed_only_where_it_is_asked_for() -> None:
