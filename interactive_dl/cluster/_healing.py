@@ -11,7 +11,6 @@ from ipyparallel.error import RemoteError
 
 from interactive_dl.cluster import _processes, _remote, _starting, _status
 from interactive_dl.cluster._description import Description
-from interactive_dl.cluster._launcher import engine_command
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import EnginesNotRegisteredError, HealError
 
@@ -76,10 +75,9 @@ async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
 
 
 async def _grow(client: Client, places: Places, chosen: Plan, timeout_s: float) -> None:
-    command = (*engine_command(places.folder), *_joining_words(chosen))
     view = client.direct_view(list(chosen.survivors))
     growing = view.apply_async(
-        _remote.call, _GROW, chosen.survivors, chosen.new, command, timeout_s=timeout_s
+        _remote.call, _GROW, chosen.survivors, chosen.new, str(places.folder), timeout_s=timeout_s
     )
     deadline_s = time.monotonic() + timeout_s + _SPAWN_TIMEOUT_S
     while not _is_decided(growing) and time.monotonic() < deadline_s:
@@ -122,12 +120,9 @@ def _why_not(growing: Any, chosen: Plan) -> str:
     )
 
 
-def _joining_words(chosen: Plan) -> tuple[str, ...]:
-    ids, world = (",".join(map(str, some)) for some in (chosen.new, chosen.world))
-    return ("--ids", ids, "--world", world)
-
-
 def _end_replacements(places: Places, chosen: Plan) -> None:
-    words = " ".join(_joining_words(chosen))
-    half_born = [one for one in _processes.marked(places.folder) if _processes.has(one, words)]
+    world = ",".join(map(str, chosen.world))
+    half_born = [
+        one for one in _processes.marked(places.folder) if _processes.has(one, f"--world {world}")
+    ]
     _processes.end(half_born, grace_s=0.5)

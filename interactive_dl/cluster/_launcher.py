@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-from pathlib import Path
 
 import ipyparallel
 from ipyparallel.cluster.launcher import (
@@ -17,6 +15,7 @@ from traitlets.config import Config
 
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._ports import quiet_ports
+from interactive_dl.telemetry.commands import engine_command
 
 _HEARTBEAT_PERIOD_MS = 500
 _SILENCE_BEFORE_DEATH_S = 60
@@ -42,11 +41,6 @@ class WorldLauncher(_KeepsItsLog, MPIEngineSetLauncher):
     def find_args(self) -> list[str]:
         """The command line that ipyparallel runs."""
         return list(self.command)
-
-
-def engine_command(folder: Path) -> tuple[str, ...]:
-    """The program that starts one engine; more words follow when it joins a running world."""
-    return (sys.executable, "-m", "interactive_dl.engine", "--folder", str(folder))
 
 
 def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:

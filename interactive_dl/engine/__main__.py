@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one engine to its end and record how it ended."""
     options = _parse(words)
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
-    engine = options.ids[rank] if options.ids else rank
+    engine = rank if options.id is None else options.id
     child = _start_engine(options.folder, engine, options.world)
     _forward_signals(child)
     _, status, usage = os.wait4(child.pid, 0)
@@ -52,19 +52,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m interactive_dl.engine")
     parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
-    parser.add_argument("--ids", type=_integers, default=(), help="engine ids of the new ranks")
-    parser.add_argument("--world", type=_integers, default=(), help="engine ids after joining")
+    parser.add_argument("--id", type=int, help="engine id; by default the rank")
+    parser.add_argument("--world", default="", help="engine ids of the world to join")
     return parser.parse_args(words)
 
 
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split(",") if word)
-
-
-def _start_engine(folder: Path, engine: int, world: Sequence[int]) -> subprocess.Popen[bytes]:
+def _start_engine(folder: Path, engine: int, world: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "interactive_dl.engine._process"]
-    command += ["--folder", str(folder), "--id", str(engine)]
-    command += ["--world", ",".join(map(str, world))]
+    command += ["--folder", str(folder), "--id", str(engine), "--world", world]
     with exits.log_file(folder, engine).open("ab") as log:
         return subprocess.Popen(
             command,

@@ -19,7 +19,7 @@ from ipyparallel.engine import nanny
 from ipyparallel.engine.app import IPEngine
 from traitlets.config import Config
 
-from interactive_dl.engine import _quiet, world
+from interactive_dl.engine import _quiet, healing, world
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_TIMEOUT_S = 60.0
@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # MPI_Init replaces Python's handler of fatal signals by one that cannot name a Python line.
     faulthandler.enable()
     _quiet.install()
-    joined = _join(options.id, tuple(int(word) for word in options.world.split(",") if word))
+    joined = _join(options)
     exits.record_birth(
         options.folder,
         exits.Birth(
@@ -83,11 +83,13 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _join(engine: int, ids: tuple[int, ...]) -> world.World:
+def _join(options: argparse.Namespace) -> world.World:
     parents = MPI.Comm.Get_parent()
     if parents == MPI.COMM_NULL:
-        return world.enter(MPI.COMM_WORLD.Dup(), tuple(range(MPI.COMM_WORLD.size)), engine)
-    return world.enter(parents.Merge(high=True), ids, engine)
+        ranks = tuple(range(MPI.COMM_WORLD.size))
+        return world.enter(MPI.COMM_WORLD.Dup(), ranks, options.id)
+    ids = tuple(int(word) for word in options.world.split(","))
+    return world.enter(healing.join_parents(parents, options.folder, ids), ids, options.id)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""Bringing a world back to its size: the living spawn what is missing and merge with it."""
+"""Bringing a world back to its size: the living start what is missing and merge with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interactive_dl.engine import _horovod, world
+from interactive_dl.telemetry.commands import engine_command
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
-def grow(
-    survivors: Sequence[int], new: Sequence[int], command: Sequence[str], *, timeout_s: float
-) -> int:
+def grow(survivors: Sequence[int], new: Sequence[int], folder: str, *, timeout_s: float) -> int:
     """Start new engines and form a world of old and new ones; every survivor calls this.
 
     Groups and Horovods of the old world end here: ``engine.init()`` makes new ones.
@@ -17,7 +21,7 @@ def grow(
     Args:
         survivors: ids of the engines that live, ascending.
         new: ids of the engines to start, ascending, above all ids that ever were.
-        command: the program that starts a new engine, with its words.
+        folder: the cluster's folder.
         timeout_s: how long to wait for survivors that have not called yet.
 
     Returns:
@@ -29,8 +33,23 @@ def grow(
     meeting = world.meet(survivors, timeout_s=timeout_s)
     _horovod.shutdown()
     formed = world.join(meeting)
-    program, *words = command
-    children = formed.comm.Spawn(program, args=words, maxprocs=len(new))
-    merged = children.Merge(high=False)
-    grown = world.enter(merged, (*formed.ids, *new), world.current().my_id)
-    return len(grown.ids)
+    ids = (*formed.ids, *new)
+    merged = extend(formed.comm, Path(folder), ids)
+    return len(world.enter(merged, ids, world.current().my_id).ids)
+
+
+def join_parents(parents: MPI.Intercomm, folder: Path, ids: tuple[int, ...]) -> MPI.Intracomm:
+    """What a new engine does while the others ``grow``: merge, and help to start those after it."""
+    return extend(parents.Merge(high=True), folder, ids)
+
+
+def extend(comm: MPI.Intracomm, folder: Path, ids: tuple[int, ...]) -> MPI.Intracomm:
+    """Start the engines that ``comm`` lacks of the world ``ids``, and merge with each.
+
+    One at a time: mpiexec treats engines that were spawned together as one job, and ends the
+    whole job when one of them dies (seen with Open MPI 5.0.11; the first world is spared).
+    """
+    for engine in ids[comm.size :]:
+        program, *words = engine_command(folder, engine, ids)
+        comm = comm.Spawn(program, args=words, maxprocs=1).Merge(high=False)
+    return comm
