@@ -1,0 +1,65 @@
+"""The notebooks run from top to bottom, and what they find passes their gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from interactive_dl.bench import demo
+from interactive_dl.science.rpv.metric import AUC_GATE, GAIN_GATE
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache_of_its_own(tmp_path_factory):
+    """Events are generated anew, once for all notebooks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize("engines", [2, 4])
+def test_distributed_training_passes_its_gates(tmp_path, engines):
+    results, page = demo.run(tmp_path, engines)
+    assert len(results.hosts) == engines
+    assert results.auc >= AUC_GATE
+    assert results.gain >= GAIN_GATE
+    assert results.history["loss"][-1] < results.history["loss"][0]
+    assert set(results.rates) == {"1 rank", f"{engines} ranks"}
+    assert min(results.rates.values()) > 0
+    assert page.read_text().count('class="jp-RenderedImage') == 2
+
+
+def test_mpi_in_a_notebook_runs(monkeypatch):
+    monkeypatch.setenv("IDL_ENGINES", "4")
+    notebook = nbformat.read(NOTEBOOKS / "00_mpi_in_a_notebook.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
+    assert "rank 3 of 4" in shown
+    assert "3.141592653590" in shown
+    assert "ValueError: only on rank 1" in shown.replace("\x1b[31m", "").replace("\x1b[39m", "")
+    assert "32) as NumPy has it" in shown
+
+
+def test_the_demos_table_has_a_line_per_epoch():
+    names = ("loss", "auc", "val_loss", "val_auc", "samples_per_s")
+    results = demo.Results(
+        hosts=["a", "b", "a"],
+        history={name: [0.5, 0.25] for name in names},
+        rates={"1 rank": 1000.0, "3 ranks": 2900.0},
+        auc=0.85,
+        accuracy=0.77,
+        gain=2.5,
+    )
+    lines = demo.summary(results).splitlines()
+    assert lines[0] == "ranks: 2 on a, 1 on b"
+    assert [line.split()[0] for line in lines[3:5]] == ["1", "2"]
+    assert "samples/s: 1 rank: 1000, 3 ranks: 2900" in lines
