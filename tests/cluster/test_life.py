@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import ipyparallel
 import pytest
@@ -170,7 +171,7 @@ def test_a_world_with_nobody_left_cannot_heal_but_restart(
     assert cluster.restart().state.name == "ready"
 
 
-def _in_another_process(code: str) -> object:
+def _in_another_process(code: str) -> Any:
     lines = ["import json, os, sys", "import interactive_dl as idl", *code.splitlines()]
     program = "\n".join(line.strip() if line.startswith("        ") else line for line in lines)
     done = subprocess.run(
