@@ -1,0 +1,119 @@
+"""Places, descriptions, births, exits and heal plans."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interactive_dl.cluster import _status
+from interactive_dl.cluster._description import Description, Options
+from interactive_dl.cluster._healing import plan
+from interactive_dl.cluster._places import Places, known_ids
+from interactive_dl.cluster._ports import quiet_ports
+from interactive_dl.errors import ClusterError, HealError
+from interactive_dl.telemetry import exits
+
+
+def _description(engines: int = 3, world: tuple[int, ...] = (0, 1, 2)) -> Description:
+    return Description("x", "host", Options(engines), 1.5).with_world(world)
+
+
+def _exit(engine: int, *, code: int | None = None, number: int | None = None) -> exits.Exit:
+    return exits.Exit(engine, "host", 7, code, number, 12.5, 3_000_000_000)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    found = Places("x", tmp_path)
+    found.folder.mkdir(parents=True)
+    return found
+
+
+@pytest.mark.parametrize("cluster_id", ["", "../x", "a/b", ".hidden", "a b", "x" * 65])
+def test_an_id_that_cannot_name_a_folder_is_refused(cluster_id: str, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="64 letters"):
+        Places(cluster_id, tmp_path)
+
+
+def test_a_description_is_read_as_it_was_written(places: Places) -> None:
+    written = _description()
+    written.write(places.description)
+    assert Description.read(places.description) == written
+    assert known_ids(places.ipython_folder) == ("x",)
+    assert [path.name for path in places.folder.iterdir()] == ["cluster.json"]
+
+
+def test_removing_takes_ipyparallels_files_of_this_cluster_only(places: Places) -> None:
+    security = places.profile / "security"
+    security.mkdir(parents=True)
+    for name in ("x", "x-2"):
+        (security / f"ipcontroller-{name}-client.json").touch()
+    places.remove()
+    assert not places.folder.exists()
+    assert [path.name for path in security.iterdir()] == ["ipcontroller-x-2-client.json"]
+
+
+def test_births_and_exits_are_read_as_they_were_written(tmp_path: Path) -> None:
+    birth = exits.Birth(12, 1, (3, 12), "host", 7, 6)
+    exits.record_birth(tmp_path, birth)
+    exits.record_exit(tmp_path, _exit(12, number=9))
+    exits.record_exit(tmp_path, _exit(3, code=3))
+    assert exits.births(tmp_path) == {12: birth}
+    assert list(exits.exits(tmp_path)) == [3, 12]
+    assert exits.exits(tmp_path)[12].reason == "killed by SIGKILL"
+    assert exits.exits(tmp_path)[3].reason == "exit code 3"
+
+
+def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
+    (tmp_path / ".engine-1.exit.json.99").write_text('{"engine":')
+    assert exits.exits(tmp_path) == {}
+
+
+def test_last_lines_leave_empty_ones_out(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert exits.last_lines(log) == ()
+    log.write_text("one\n\ntwo\nthree\n\n")
+    assert exits.last_lines(log, 2) == ("two", "three")
+
+
+def test_a_death_says_who_where_why_and_shows_the_log(places: Places) -> None:
+    _description().write(places.description)
+    exits.record_birth(places.folder, exits.Birth(2, 2, (0, 1, 2), "node7", 99, 98))
+    exits.record_exit(places.folder, _exit(2, number=9))
+    exits.log_file(places.folder, 2).write_text("last words\n")
+    text = str(_status.death(places, 2))
+    assert text.startswith("Engine 2 (rank 2 on node7, pid 99) died: killed by SIGKILL")
+    assert "out of memory: it held up to 3.0 GB" in text
+    assert text.endswith("    last words")
+
+
+def test_replacements_get_ids_that_nobody_had() -> None:
+    healed = _description(world=(0, 2, 3))
+    assert plan(healed, (0, 3)).new == (4,)
+    assert plan(healed, (0, 3)).world == (0, 3, 4)
+
+
+def test_engines_outside_of_the_world_do_not_count_as_survivors() -> None:
+    assert plan(_description(), (0, 1, 9)).survivors == (0, 1)
+
+
+def test_nothing_is_planned_where_nobody_died() -> None:
+    assert plan(_description(), (0, 1, 2)).new == ()
+
+
+def test_a_world_without_survivors_cannot_heal() -> None:
+    with pytest.raises(HealError, match=r"restart\(\)"):
+        plan(_description(), ())
+
+
+def test_a_controllers_ports_are_not_ephemeral() -> None:
+    ports = quiet_ports(16)
+    assert len(set(ports)) == 16
+    assert max(ports) < 32_768
+
+
+def test_files_hold_plain_json(places: Places) -> None:
+    _description().write(places.description)
+    assert json.loads(places.description.read_text())["options"]["engines"] == 3
