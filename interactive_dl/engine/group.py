@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Group:
     """The engines that train one run together; a rank belongs to a group, an engine id is for life.
 
@@ -38,8 +38,11 @@ class Group:
     local_size: int
     host: str
     engines: tuple[int, ...]
-    comm: MPI.Intracomm = field(repr=False, compare=False)
-    token: str = field(repr=False)
+    comm: MPI.Intracomm = field(compare=False)
+    token: str
+
+    def __repr__(self) -> str:
+        return f"<Group: {self.engine_name(self.rank)} of {self.size} on {self.host}>"
 
     def allgather(self, value: Any) -> list[Any]:
         """Everybody's ``value`` (any picklable object), by rank, on every rank."""
