@@ -28,6 +28,4 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add ``%cluster`` to a notebook: ``%load_ext interactive_dl``."""
-    from interactive_dl import magics
-
-    magics.load_ipython_extension(shell)
+    importlib.import_module("interactive_dl.magics").load_ipython_extension(shell)
