@@ -112,7 +112,8 @@ class Cluster:
             running = [one.id for one in cls.list() if one.state != "failed"]
             raise ClusterNotFoundError(
                 f"There is no running cluster {cluster_id!r}; running are"
-                f" {', '.join(running) or 'none'}. Start one: idl.Cluster(engines=4).start()"
+                f" {', '.join(running) or 'none'}. Type:"
+                f" idl.Cluster(engines=4, cluster_id={cluster_id!r}).start()"
             )
         options = Description.read(places.description).options
         return cls(cluster_id=cluster_id, **vars(options))

@@ -6,11 +6,13 @@ Parents are no help: a controller or mpiexec that was killed leaves orphans behi
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
 
+_POLL_S = 0.005
 MARK = "IDL_CLUSTER"
 """Environment variable that holds the cluster's folder."""
 
@@ -30,7 +32,7 @@ def is_alive(pid: int, folder: Path) -> bool:
     """Whether ``pid`` lives and is (still) a process of the cluster."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and _mark(process) == str(folder)
+        return _lives(process) and _mark(process) == str(folder)
     except psutil.NoSuchProcess:
         return False
 
@@ -44,10 +46,27 @@ def end(processes: Sequence[psutil.Process], grace_s: float) -> None:
     """Terminate, wait for ``grace_s``, kill what is left, and wait until it is gone."""
     for process in processes:
         _quietly(process.terminate)
-    _, stubborn = psutil.wait_procs(processes, timeout=grace_s)
+    stubborn = _still_there(processes, grace_s)
     for process in stubborn:
         _quietly(process.kill)
-    psutil.wait_procs(stubborn, timeout=grace_s)
+    _still_there(stubborn, grace_s)
+
+
+def _still_there(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that have not ended by then; an orphan that nobody reaps has ended, too."""
+    deadline_s = time.monotonic() + timeout_s
+    living = [process for process in processes if _lives(process)]
+    while living and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
+        living = [process for process in living if _lives(process)]
+    return living
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _own() -> Iterable[psutil.Process]:
