@@ -2,8 +2,9 @@
 
 The watcher uses no MPI. It gives the engine a log of its own, passes signals on, and leaves word
 of how the engine ended. MPI tells the other ranks of a death when the process that mpiexec itself
-started ends, so the watcher ends right after the engine; and with exit code 0 always, because
-another code makes mpiexec end the whole world, fault tolerance or not.
+started ends, so the watcher ends right after the engine. Its own exit code matters (seen with
+Open MPI 5.0.11, fault tolerance on): in the world that mpiexec started, another code than 0 makes
+mpiexec end everybody; in one that was spawned later, 0 leaves the others waiting for the dead.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     if options.folder.exists():
         exits.record_exit(options.folder, ended)
-    return 0
+    was_spawned = options.id is not None
+    return int(was_spawned)
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

@@ -49,6 +49,8 @@ class Message(NamedTuple):
 
 def failed_ranks(comm: MPI.Intracomm) -> frozenset[int]:
     """Ranks of ``comm`` that MPI knows to be dead."""
+    # MPI learns of a death while it is asked for messages, and at no other time.
+    comm.Iprobe(comm.rank, _TAG)
     failed = comm.Get_failed()
     everyone = comm.Get_group()
     ranks = failed.Translate_ranks(range(failed.size), everyone) if failed.size else []
@@ -215,8 +217,9 @@ def _follow(channel: _Channel, members: tuple[int, ...], word: Any, timeout_s: f
         for message in channel.hear(leader):
             attempt.take(message)
         if attempt.agreement is None:
-            if channel.dead([leader]):
-                raise OutdatedError(_dead_text([leader], members))
+            # The leader may have learned of the death, and left, before it heard of this member.
+            if dead := channel.dead(members):
+                raise OutdatedError(_dead_text(dead, members))
             if time.monotonic() > attempt.deadline_s:
                 raise GroupError(_missing_text([leader], members, timeout_s))
         return attempt.agreement is not None

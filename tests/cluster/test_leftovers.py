@@ -98,7 +98,7 @@ def test_nothing_is_left_after_stop_whoever_was_killed_before(
     doomed.stop()
 
     assert _processes.marked(places.folder) == ()
-    assert not [process for process in everything if process.is_running()]
+    assert not [process for process in everything if _processes._lives(process)]
     assert traces() == Traces(frozenset(), frozenset())
 
 
