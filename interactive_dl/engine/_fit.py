@@ -14,7 +14,7 @@ import keras
 
 from interactive_dl.engine import _horovod, failures
 from interactive_dl.engine._reduction import lift_out_of_loss_scaling, reduction_of
-from interactive_dl.engine.group import current
+from interactive_dl.engine.group import current_and_whole
 
 _CONTEXT = "_idl_fit"
 
@@ -44,6 +44,9 @@ def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
     def compile(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         lift_out_of_loss_scaling(self.optimizer)
+        # Where there are GPUs, Keras compiles with XLA unless told otherwise; XLA has no Horovod.
+        if reduction_of(self.optimizer) and kwargs.get("jit_compile", "auto") == "auto":
+            self.jit_compile = False
         return result
 
     return compile
@@ -54,7 +57,7 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
     def fit(self: keras.Model, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         if reduction_of(self.optimizer) is None:
             return original(self, x, *args, **kwargs)
-        group = current()
+        group = current_and_whole()
         object.__setattr__(self, _CONTEXT, (x, kwargs.get("validation_data")))
         try:
             return original(self, x, *args, **kwargs)

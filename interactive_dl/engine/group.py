@@ -109,6 +109,21 @@ def current() -> Group:
     return _STATE.group
 
 
+def current_and_whole() -> Group:
+    """The group of this engine, if it can reduce.
+
+    Raises:
+        GroupError: a collective of the group has failed since ``init()``.
+    """
+    group = current()
+    if not _STATE.healthy:
+        raise GroupError(
+            "A collective of this group has failed, and Horovod is down. Call engine.init() on all"
+            " its engines, then train again."
+        )
+    return group
+
+
 def is_active() -> bool:
     """Whether this engine belongs to a group that can reduce."""
     return _STATE.group is not None and _STATE.healthy

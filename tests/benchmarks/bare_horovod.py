@@ -5,7 +5,7 @@ from __future__ import annotations
 import horovod.tensorflow as hvd
 import keras
 import tensorflow as tf
-from workload import BATCH, STEPS, images_and_labels, seconds_for_all_steps
+from workload import BATCH, STEPS, images_and_labels, seconds_for_all_steps, shuffled
 
 from interactive_dl.science.rpv import build_model
 
@@ -27,9 +27,10 @@ def main() -> None:
         return value
 
     images, labels = images_and_labels(hvd.rank())
+    order = shuffled(hvd.rank())
 
     def step(number: int) -> None:
-        part = slice(number * BATCH, (number + 1) * BATCH)
+        part = order[number * BATCH : (number + 1) * BATCH]
         train(tf.constant(images[part]), tf.constant(labels[part])).numpy()
 
     hvd.broadcast_variables([v.value for v in model.variables], root_rank=0)

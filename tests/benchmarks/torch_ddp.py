@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from workload import BATCH, STEPS, images_and_labels, seconds_for_all_steps
+from workload import BATCH, STEPS, images_and_labels, seconds_for_all_steps, shuffled
 
 
 def network() -> nn.Module:
@@ -31,9 +31,10 @@ def main() -> None:
     images, labels = images_and_labels(rank)
     channels_first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     targets = torch.from_numpy(labels[:, None])
+    order = torch.from_numpy(shuffled(rank))
 
     def step(number: int) -> None:
-        part = slice(number * BATCH, (number + 1) * BATCH)
+        part = order[number * BATCH : (number + 1) * BATCH]
         optimizer.zero_grad()
         loss(model(channels_first[part]), targets[part]).backward()
         optimizer.step()

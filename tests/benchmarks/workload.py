@@ -21,6 +21,11 @@ def images_and_labels(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, generator.integers(0, 2, count).astype(np.float32)
 
 
+def shuffled(seed: int) -> np.ndarray:
+    """The order in which a rank takes its samples: int64, shape (STEPS * BATCH,)."""
+    return np.random.default_rng(seed).permutation(STEPS * BATCH)
+
+
 def seconds_for_all_steps(step: Callable[[int], None]) -> float:
     """Run ``step(number)`` for some steps unmeasured, then for all of them."""
     for number in range(WARM_UP_STEPS):

@@ -194,6 +194,14 @@ def test_an_overflow_on_one_rank_makes_all_ranks_skip_the_step(wrapped, group):
     assert scales[0] == model.optimizer.initial_scale / 2
 
 
+def test_xla_is_not_chosen_for_a_step_that_reduces(monkeypatch):
+    """Where there are GPUs, Keras chooses XLA by itself; it cannot compile Horovod's collectives."""
+    monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)
+    model = MODELS["dense"]()
+    model.compile(engine.distribute("sgd"), loss())
+    assert not model.jit_compile
+
+
 def test_unknown_options_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="average, sum, adasum.*'mean'"):
         engine.distribute("sgd", op="mean")

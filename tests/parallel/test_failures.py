@@ -13,7 +13,7 @@ from models import BATCH, dense, loss
 from interactive_dl import engine
 from interactive_dl.engine import cells
 from interactive_dl.engine import group as groups
-from interactive_dl.errors import PeerFailedError
+from interactive_dl.errors import GroupError, PeerFailedError
 
 PROMPT_S = 10
 
@@ -101,6 +101,14 @@ def test_an_interrupt_of_one_rank_stops_all(group):
 def test_an_error_on_all_ranks_stays_everybodys_own(group):
     with pytest.raises(ValueError, match="a bad sample"):
         train(group, [FailAt(group.rank, raise_value_error)])
+    train(engine.init())
+
+
+def test_a_broken_group_asks_to_be_formed_again(group):
+    with pytest.raises(ValueError, match="a bad sample"):
+        train(group, [FailAt(group.rank, raise_value_error)])
+    with pytest.raises(GroupError, match=r"Call engine.init\(\) on all"):
+        train(group)
     train(engine.init())
 
 
