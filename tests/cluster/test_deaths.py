@@ -150,12 +150,21 @@ def test_engines_that_were_started_together_die_one_by_one(
     train_one_keras_step_on_all(cluster)
 
 
+@pytest.mark.parametrize("joined_later", [False, True])
 def test_a_death_inside_a_collective_fails_the_others_at_once_and_heals(
-    cluster: Cluster, until: Callable[..., None], train_one_keras_step_on_all: Step
+    cluster: Cluster,
+    kill: Callable[..., None],
+    until: Callable[..., None],
+    train_one_keras_step_on_all: Step,
+    joined_later: bool,
 ) -> None:
+    cluster.restart()
+    if joined_later:
+        kill(cluster, cluster.engines[0].id)
+        cluster.heal()
     running = cluster.client[:].apply_async(_reduce_for_ever)
     until(lambda: all(_is_busy(engine.pid) for engine in cluster.engines), "all engines reduce")
-    os.kill(cluster.engines[1].pid, signal.SIGKILL)
+    os.kill(cluster.engines[-1].pid, signal.SIGKILL)
     with pytest.raises(CompositeError) as raised:
         running.get(timeout=20)
     assert {error[0] for error in raised.value.elist} == {"EngineError", "Exception"}
