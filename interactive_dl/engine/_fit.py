@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from interactive_dl.engine import _horovod, failures
+from interactive_dl.engine import failures
 from interactive_dl.engine._reduction import lift_out_of_loss_scaling, reduction_of
 from interactive_dl.engine.group import current_and_whole
 
@@ -62,7 +62,7 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return original(self, x, *args, **kwargs)
         except BaseException as error:
-            if _horovod.is_collective_error(error):
+            if failures.ended_by_peer(error):
                 raise failures.explain(group, error) from error
             failures.tell(group, error)
             failures.leave()

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from interactive_dl.engine import _handshake, _horovod
+from interactive_dl.engine._waiting import NOTICE_TAG
 from interactive_dl.engine.group import Group, mark_broken
 from interactive_dl.errors import PeerFailedError
 
-_TAG = 7001
 _NOTICE_TIMEOUT_S = 3.0
 _ALIKE_TIMEOUT_S = 1.0
 _POLL_S = 0.01
@@ -66,6 +66,11 @@ def all_failed(group: Group, error: BaseException) -> bool:
     return len(failed) == group.size
 
 
+def ended_by_peer(error: BaseException) -> bool:
+    """Whether ``error`` says that a collective, Horovod's or a group's, could not be completed."""
+    return isinstance(error, PeerFailedError) or _horovod.is_collective_error(error)
+
+
 def explain(group: Group, error: BaseException) -> PeerFailedError:
     """Turn a failed collective into an error that names the rank that failed first."""
     leave()
@@ -94,7 +99,7 @@ def _send(group: Group, failure: Failure, peer: int) -> None:
     from mpi4py import MPI
 
     try:
-        _PENDING.append(group.comm.isend(failure, dest=peer, tag=_TAG))
+        _PENDING.append(group.comm.isend(failure, dest=peer, tag=NOTICE_TAG))
     except MPI.Exception:
         return  # a dead peer needs no notice
 
@@ -119,8 +124,8 @@ def _received(group: Group) -> list[Failure]:
     failures = []
     for peer in range(group.size):
         try:
-            while peer != group.rank and group.comm.iprobe(source=peer, tag=_TAG):
-                failures.append(group.comm.recv(source=peer, tag=_TAG))
+            while peer != group.rank and group.comm.iprobe(source=peer, tag=NOTICE_TAG):
+                failures.append(group.comm.recv(source=peer, tag=NOTICE_TAG))
         except MPI.Exception:
             continue  # nothing more comes from a dead peer
     return failures

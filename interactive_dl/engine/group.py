@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.engine import _devices, _horovod, world
+from interactive_dl.engine import _devices, _horovod, _waiting, world
 from interactive_dl.errors import GroupError
 
 if TYPE_CHECKING:
@@ -45,20 +45,19 @@ class Group:
         return f"<Group: {self.engine_name(self.rank)} of {self.size} on {self.host}>"
 
     def allgather(self, value: Any) -> list[Any]:
-        """Everybody's ``value`` (any picklable object), by rank, on every rank."""
-        return list(self.comm.allgather(value))
+        """Everybody's ``value`` (any picklable object), by rank, on every rank.
+
+        This and the methods below raise ``PeerFailedError`` if a rank fails meanwhile.
+        """
+        return _waiting.allgather(self.comm, value)
 
     def broadcast(self, value: Any, root: int = 0) -> Any:
         """``root``'s ``value`` (any picklable object) on every rank."""
-        return self.comm.bcast(value, root=root)
+        return _waiting.broadcast(self.comm, value, root)
 
     def broadcast_array(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         """``root``'s array on every rank; ``array`` has the same shape and dtype on all of them."""
-        import numpy as np
-
-        buffer = np.ascontiguousarray(array)
-        self.comm.Bcast([buffer.view(np.uint8).reshape(-1), buffer.nbytes], root=root)
-        return buffer.reshape(np.shape(array))
+        return _waiting.broadcast_array(self.comm, array, root)
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
         """Mean of each value over the ranks, bit for bit alike on all; same keys everywhere."""
@@ -67,16 +66,8 @@ class Group:
 
     def average_array(self, array: np.ndarray) -> np.ndarray:
         """Mean over the ranks, bit for bit alike on all; ``array`` has the same shape on each."""
-        import numpy as np
-
-        total = np.array(array, order="C")
-        if self.rank == 0:
-            from mpi4py import MPI
-
-            self.comm.Reduce(MPI.IN_PLACE, total, root=0)
-        else:
-            self.comm.Reduce(total, None, root=0)
-        return self.broadcast_array(total / np.asarray(self.size, dtype=total.dtype))
+        total = _waiting.sum_array(self.comm, array)
+        return total / total.dtype.type(self.size)
 
     def engine_name(self, rank: int) -> str:
         """How messages call a rank: its rank and, where they differ, its engine's id."""
@@ -197,7 +188,7 @@ def _regroup(meeting: world.Meeting) -> None:
         host=socket.gethostname(),
         engines=formed.ids,
         comm=comm,
-        token=comm.bcast(uuid.uuid4().hex),
+        token=_waiting.broadcast(comm, uuid.uuid4().hex, 0),
     )
     _STATE.healthy = True
     local.Free()

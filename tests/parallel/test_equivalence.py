@@ -195,7 +195,7 @@ def test_an_overflow_on_one_rank_makes_all_ranks_skip_the_step(wrapped, group):
 
 
 def test_xla_is_not_chosen_for_a_step_that_reduces(monkeypatch):
-    """Where there are GPUs, Keras chooses XLA by itself; it cannot compile Horovod's collectives."""
+    """With GPUs about, Keras chooses XLA by itself; it cannot compile Horovod's collectives."""
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)
     model = MODELS["dense"]()
     model.compile(engine.distribute("sgd"), loss())

@@ -112,15 +112,8 @@ def test_a_broken_group_asks_to_be_formed_again(group):
     train(engine.init())
 
 
-class Result:
-    """What IPython tells after a cell."""
-
-    def __init__(self, error):
-        self.error_in_exec = error
-
-
 def test_a_cell_that_fails_on_all_ranks_leaves_the_group_alone(group):
-    cells._after_cell(Result(NameError("name 'kersa' is not defined")))
+    cells._after_failure(NameError("name 'kersa' is not defined"))
     assert groups.is_active()
     assert engine.init() is group
 
@@ -132,7 +125,7 @@ def test_a_cell_that_fails_on_one_rank_ends_the_others_collectives(group, capsys
 
     begin = time.monotonic()
     if group.rank == 0:
-        cells._after_cell(Result(NameError("only here")))
+        cells._after_failure(NameError("only here"))
     else:
         mine = keras.ops.convert_to_tensor(np.ones(1, "float32"))
         with pytest.raises(Exception, match="orovod") as caught:
@@ -140,7 +133,7 @@ def test_a_cell_that_fails_on_one_rank_ends_the_others_collectives(group, capsys
                 _horovod.keras_framework(), [mine], name="lonely", op="sum", compression="none"
             )
         assert _horovod.is_collective_error(caught.value)
-        cells._after_cell(Result(caught.value))
+        cells._after_failure(caught.value)
         assert "rank 0 of" in capsys.readouterr().err
     assert time.monotonic() - begin < PROMPT_S
     assert not groups.is_active()
