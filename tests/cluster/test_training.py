@@ -91,7 +91,7 @@ def test_a_mistyped_cell_costs_nobody_his_horovod(cluster: Cluster) -> None:
     run(cluster, CLASSIC_CELL)
     with pytest.raises((CompositeError, RemoteError), match="NameError"):
         run(cluster, "modle.summary()")
-    run(cluster, "total = float(hvd.allreduce(1.0, op=hvd.Sum))")
+    run(cluster, "total = float(hvd.allreduce(1.0, average=False))")
     assert cluster.client[:]["total"] == [float(len(cluster.engines))] * len(cluster.engines)
 
 
