@@ -46,10 +46,16 @@ def _run_out_of_memory() -> str:
 @ipyparallel.interactive
 def _reduce_for_ever() -> None:
     from interactive_dl.engine import world
+    from mpi4py import MPI
 
     comm = world.form().comm
-    while True:
-        comm.allreduce(1)
+    try:
+        while True:
+            comm.allreduce(1)
+    except MPI.Exception:
+        # MPI fails those who talk to the dead; others may wait for one that has failed already.
+        comm.Revoke()
+        raise
 
 
 @ipyparallel.interactive
