@@ -45,8 +45,9 @@ def _run_out_of_memory() -> str:
 
 @ipyparallel.interactive
 def _reduce_for_ever() -> None:
-    from interactive_dl.engine import world
     from mpi4py import MPI
+
+    from interactive_dl.engine import world
 
     comm = world.form().comm
     try:
