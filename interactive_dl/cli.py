@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 
 import interactive_dl
+from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
 
 
@@ -38,6 +41,12 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train on a local cluster, from a notebook")
     demo.set_defaults(run=_demo)
 
+    run = commands.add_parser("run", help="run a script on MPI ranks of this machine")
+    run.add_argument("-n", "--ranks", type=int, default=2, help="how many (default: 2)")
+    run.add_argument("script", help="a Python file")
+    run.add_argument("words", nargs=argparse.REMAINDER, help="the script's own arguments")
+    run.set_defaults(run=_run)
+
     cluster = commands.add_parser("cluster", help="clusters of this user on this machine")
     actions = cluster.add_subparsers(title="actions", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list them")
@@ -59,6 +68,14 @@ def _demo(chosen: argparse.Namespace) -> int:
     from interactive_dl.bench import demo
 
     return demo.main()
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """The script under ``mpiexec``, in the environment that a cluster gives its engines."""
+    command = [*mpiexec_arguments(chosen.ranks, fault_tolerant=False), sys.executable]
+    environment = {**os.environ, **mpi_environment(chosen.ranks)}
+    done = subprocess.run([*command, chosen.script, *chosen.words], env=environment, check=False)
+    return done.returncode
 
 
 def _list(chosen: argparse.Namespace) -> int:

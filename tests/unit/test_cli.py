@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,19 @@ def test_an_unknown_id_is_answered_with_the_known_ones(
     assert cli.main(["cluster", "stop", "beta"]) == 1
     assert "There is no cluster 'beta'; there are alpha" in capsys.readouterr().err
     assert stopped == []
+
+
+def test_a_script_runs_on_as_many_ranks_as_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from mpi4py import MPI\n"
+        "ranks = MPI.COMM_WORLD.gather(MPI.COMM_WORLD.rank)\n"
+        "if ranks: print(ranks, sys.argv[1:])\n"
+        "sys.exit(int(sys.argv[-1]))\n"
+    )
+    assert cli.main(["run", "-n", "3", str(script), "--epochs", "0"]) == 0
+    assert "[0, 1, 2] ['--epochs', '0']" in capfd.readouterr().out
+    assert cli.main(["run", "-n", "1", str(script), "5"]) == 5
