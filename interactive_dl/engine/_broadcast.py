@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine.group import current
 
 
@@ -23,11 +24,14 @@ class BroadcastState(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Broadcast, once ``fit`` has built everything."""
-        optimizer = self.model.optimizer
-        if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
-        broadcast_variables(self.model.variables, self.root_rank)
-        broadcast_variables(optimizer.variables, self.root_rank)
+        model = self.model
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        broadcast_variables(model.variables, self.root_rank)
+        others = [one for one in distributed_optimizers(model) if one is not model.optimizer]
+        for optimizer in (model.optimizer, *others):
+            if optimizer is not None:
+                broadcast_variables(optimizer.variables, self.root_rank)
 
 
 def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> None:

@@ -1,7 +1,8 @@
-"""Two of Keras's own methods, wrapped for models whose optimizer is distributed.
+"""Some of Keras's own methods, wrapped for models whose optimizer is distributed.
 
-``compile`` may put loss scaling around the optimizer, and an exception may leave ``fit`` on one
-rank only; neither can be seen from an optimizer or a callback. Other models are not touched.
+Keras may put loss scaling around the optimizer, or have the step compiled by XLA; an exception may
+leave ``fit`` on one rank only; weights may be made in the first step, too late to be alike. None of
+it can be mended from an optimizer or a callback. Other models are not touched.
 """
 
 from __future__ import annotations
@@ -12,18 +13,26 @@ from typing import Any
 
 import keras
 
+from interactive_dl.data.batches import Batches
 from interactive_dl.engine import failures
-from interactive_dl.engine._reduction import lift_out_of_loss_scaling, reduction_of
+from interactive_dl.engine._reduction import (
+    distributed_optimizers,
+    lift_out_of_loss_scaling,
+    reduction_of,
+)
 from interactive_dl.engine.group import current_and_whole
 
 _CONTEXT = "_idl_fit"
+_COMPILED_WITH = "_idl_compiled_with"
 
 
 def install() -> None:
-    """Wrap ``compile`` and ``fit`` of all Keras models, once per process."""
+    """Wrap the methods of all Keras models, once per process."""
     if not hasattr(keras.Model.fit, _CONTEXT):
-        _wrap("compile", _compile)
+        _wrap("make_train_function", _make_train_function)
         _wrap("fit", _fit)
+        if keras.backend.backend() == "tensorflow":
+            _wrap("_maybe_symbolic_build", _build)
 
 
 def _wrap(name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -39,23 +48,35 @@ def data_of(model: keras.Model) -> tuple[Any, ...]:
     return tuple(getattr(model, _CONTEXT, ()))
 
 
-def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
+def _make_train_function(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def compile(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        lift_out_of_loss_scaling(self.optimizer)
-        # Where there are GPUs, Keras compiles with XLA unless told otherwise; XLA has no Horovod.
-        if reduction_of(self.optimizer) and kwargs.get("jit_compile", "auto") == "auto":
-            self.jit_compile = False
-        return result
+    def make_train_function(self: keras.Model, force: bool = False) -> Any:
+        _prepare(self)
+        return original(self, force)
 
-    return compile
+    return make_train_function
+
+
+def _prepare(model: keras.Model) -> None:
+    """Have the next step reduce.
+
+    Not in ``compile``: in ``model.compile(distribute(optimizer))`` Python looks the method up
+    before anything could be wrapped.
+    """
+    lift_out_of_loss_scaling(model.optimizer)
+    reductions = [reduction_of(optimizer) for optimizer in distributed_optimizers(model)]
+    if reductions and getattr(model, _COMPILED_WITH, None) != reductions:
+        object.__setattr__(model, _COMPILED_WITH, reductions)
+        model.train_function = None  # may have been compiled before the optimizer was distributed
+        model.jit_compile = False  # XLA, Keras's choice where there are GPUs, has no Horovod
 
 
 def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def fit(self: keras.Model, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if reduction_of(self.optimizer) is None:
+        _refuse_weights_that_keras_ignores(x, kwargs)
+        _prepare(self)
+        if not distributed_optimizers(self):
             return original(self, x, *args, **kwargs)
         group = current_and_whole()
         object.__setattr__(self, _CONTEXT, (x, kwargs.get("validation_data")))
@@ -75,3 +96,29 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
 
     setattr(fit, _CONTEXT, True)
     return fit
+
+
+def _refuse_weights_that_keras_ignores(x: Any, options: dict[str, Any]) -> None:
+    """Keras takes ``Batches`` as they are, and drops these arguments without a word."""
+    for name in ("class_weight", "sample_weight"):
+        if isinstance(x, Batches) and options.get(name) is not None:
+            raise ValueError(
+                f"Batches carry their own weights, but fit got {name}. Give each sample its weight"
+                " instead: batches.map(lambda x, y: (x, y, weight_of_class[y])), or"
+                " data.open(..., weight=...)."
+            )
+
+
+def _build(original: Callable[..., Any]) -> Callable[..., Any]:
+    """On TensorFlow, Keras makes a subclassed model's weights in the first step; the ranks must
+    have them before, to begin alike. On torch Keras itself makes them before.
+    """
+
+    @functools.wraps(original)
+    def build(self: keras.Model, iterator: Any = None, data_batch: Any = None) -> None:
+        original(self, iterator=iterator, data_batch=data_batch)
+        unbuilt = not all(layer.built for layer in self._flatten_layers())
+        if unbuilt and distributed_optimizers(self):
+            self._symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    return build

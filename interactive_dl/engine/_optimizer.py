@@ -30,7 +30,8 @@ def distribute(
     Under mixed precision the scaled gradients are combined before they are checked for overflow,
     so all ranks skip a step together. With gradient accumulation only the accumulated gradients
     travel, once per update (under loss scaling: every step). Sparse (embedding) gradients are
-    made dense. Call it alike on every rank, after ``engine.init()``.
+    made dense; XLA (``jit_compile``) stays off. Call it alike on every rank, after
+    ``engine.init()``.
 
     Args:
         optimizer: any Keras 3 optimizer, or its name.

@@ -55,6 +55,13 @@ def reduction_of(optimizer: Any) -> Reduction | None:
     return getattr(optimizer, _ATTRIBUTE, None)
 
 
+def distributed_optimizers(model: Any) -> list[Any]:
+    """The optimizers of a model that reduce: that of ``compile``, and others among its attributes
+    (a model with a ``train_step`` of its own may have several).
+    """
+    return [value for value in vars(model).values() if reduction_of(value) is not None]
+
+
 def lift_out_of_loss_scaling(optimizer: Any) -> None:
     """Move the reduction from a distributed optimizer to the loss scaling wrapped around it.
 

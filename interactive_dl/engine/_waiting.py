@@ -22,6 +22,11 @@ NOTICE_TAG = 7001
 _GRACE_S = 0.5
 _SPIN_S = 0.002
 _NAP_S = 0.0005
+_MESSAGE = (
+    "Another rank of the group failed while this one waited for it. Call engine.init() on all"
+    " engines to form the group again."
+)
+_ABANDONED: list[MPI.Request] = []  # they hold the buffers that MPI may still write to
 
 
 def wait(comm: MPI.Intracomm, request: MPI.Request) -> None:
@@ -43,15 +48,10 @@ def wait(comm: MPI.Intracomm, request: MPI.Request) -> None:
             if failed_s is None and _anyone_failed(comm):
                 failed_s = now_s
             if failed_s is not None and now_s - failed_s > _GRACE_S:
+                _ABANDONED.append(request)
                 raise PeerFailedError(_MESSAGE)
     except MPI.Exception as error:
         raise PeerFailedError(_MESSAGE) from error
-
-
-_MESSAGE = (
-    "Another rank of the group failed while this one waited for it. Call engine.init() on all"
-    " engines to form the group again."
-)
 
 
 def _anyone_failed(comm: MPI.Intracomm) -> bool:

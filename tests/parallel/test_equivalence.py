@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from models import BATCH, MODELS, distance, loss, my_part, samples, weights
 
-from interactive_dl import engine
+from interactive_dl import data, engine
 from interactive_dl.engine._agreement import check_weights_agree
+from interactive_dl.engine._reduction import reduction_of
 
 STEPS = 6
 ROUNDING = 3e-6
@@ -194,12 +195,116 @@ def test_an_overflow_on_one_rank_makes_all_ranks_skip_the_step(wrapped, group):
     assert scales[0] == model.optimizer.initial_scale / 2
 
 
-def test_xla_is_not_chosen_for_a_step_that_reduces(monkeypatch):
-    """With GPUs about, Keras chooses XLA by itself; it cannot compile Horovod's collectives."""
+@pytest.mark.parametrize("jit_compile", ["auto", True])
+def test_xla_does_not_compile_a_step_that_reduces(jit_compile, monkeypatch):
+    """It has no Horovod collectives; with GPUs about, Keras chooses it by itself."""
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda self: True)
+    x, y = samples("dense", 1, 1)
+    model = MODELS["dense"]()
+    model.compile(engine.distribute("sgd"), loss(), jit_compile=jit_compile)
+    model.train_on_batch(x, y)
+    assert not model.jit_compile
+
+
+def test_loss_scaling_of_the_first_model_of_a_process_is_seen():
+    """``model.compile(distribute(...))`` looks ``compile`` up before ``distribute`` can wrap it."""
+    x, y = samples("dense", 1, 1)
+
+    def train():
+        model = MODELS["dense"]()
+        model.compile(engine.distribute("sgd"), loss())
+        model.train_on_batch(x, y)
+        return model.optimizer
+
+    optimizer = with_mixed_precision(train)
+    assert reduction_of(optimizer) is not None
+    assert reduction_of(optimizer.inner_optimizer) is None
+
+
+def lazily_built(subclass):
+    """A model whose weights do not exist before Keras has seen data."""
+
+    class Lazy(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(5), keras.layers.Dense(4)
+
+        def call(self, inputs):
+            return self.second(self.first(inputs))
+
+    return Lazy() if subclass else keras.Sequential([keras.layers.Dense(4)])
+
+
+@pytest.mark.parametrize("subclass", [True, False], ids=["subclass", "sequential"])
+def test_weights_that_come_with_the_data_begin_alike(subclass, group):
+    keras.utils.set_random_seed(100 + group.rank)
+    model = lazily_built(subclass)
+    model.compile(engine.distribute("adam"), loss())
+    x, y = samples("dense", STEPS, group.size)
+    batches = data.from_arrays(x, y).shard(group).batch(BATCH)
+    model.fit(batches, epochs=2, verbose=0, callbacks=engine.callbacks("lazy"))
+    check_weights_agree(model, "at the end")
+
+
+def test_a_model_fitted_before_it_was_distributed_reduces_from_then_on(group):
+    x, y = samples("dense", STEPS, group.size)
+    model = MODELS["dense"]()
+    model.compile("sgd", loss())
+    model.fit(x, y, verbose=0)
+    engine.distribute(model.optimizer)
+    x, y = my_part(x, group.rank, group.size), my_part(y, group.rank, group.size)
+    model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=engine.callbacks("late"))
+
+
+@pytest.mark.parametrize("name", ["class_weight", "sample_weight"])
+def test_weights_that_keras_would_drop_are_refused(name, group):
     model = MODELS["dense"]()
     model.compile(engine.distribute("sgd"), loss())
-    assert not model.jit_compile
+    x, y = samples("dense", STEPS, group.size)
+    batches = data.from_arrays(x, y).shard(group).batch(BATCH)
+    with pytest.raises(ValueError, match=f"fit got {name}.*batches.map"):
+        model.fit(batches, verbose=0, **{name: {0: 2.0}})
+
+
+def test_two_optimizers_in_one_step_both_reduce(group):
+    """As in an adversarial training: each has variables of its own and a turn of its own."""
+
+    class Alternating(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.parts = [keras.layers.Dense(4), keras.layers.Dense(4)]
+            self.turns = [engine.distribute("adam"), engine.distribute("sgd")]
+            for layer in self.parts:
+                layer.build((None, 6))
+
+        def call(self, inputs):
+            return self.parts[0](inputs) + self.parts[1](inputs)
+
+        def train_step(self, *batch):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch[-1])
+            for layer, optimizer in zip(self.parts, self.turns, strict=True):
+                variables = layer.trainable_variables
+                optimizer.apply(gradients_of(self, x, y, variables), variables)
+            return {"loss": keras.ops.zeros(())}
+
+    model = Alternating()
+    model.compile(loss=loss())
+    x, y = samples("dense", STEPS, group.size)
+    x, y = my_part(x, group.rank, group.size), my_part(y, group.rank, group.size)
+    model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=engine.callbacks("alternating"))
+    check_weights_agree(model, "at the end")
+
+
+def gradients_of(model, x, y, variables):
+    if keras.backend.backend() == "torch":
+        model.zero_grad()
+        model.compute_loss(x, y, model(x)).backward()
+        return [variable.value.grad for variable in variables]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = model.compute_loss(x, y, model(x))
+    return tape.gradient(value, variables)
 
 
 def test_unknown_options_are_refused_with_the_known_ones():

@@ -13,6 +13,7 @@ from models import BATCH, dense, loss
 from interactive_dl import engine
 from interactive_dl.engine import cells
 from interactive_dl.engine import group as groups
+from interactive_dl.engine._agreement import SamePlan
 from interactive_dl.errors import GroupError, PeerFailedError
 
 PROMPT_S = 10
@@ -137,4 +138,56 @@ def test_a_cell_that_fails_on_one_rank_ends_the_others_collectives(group, capsys
         assert "rank 0 of" in capsys.readouterr().err
     assert time.monotonic() - begin < PROMPT_S
     assert not groups.is_active()
+    train(engine.init())
+
+
+class FailIn(keras.callbacks.Callback):
+    """Raise on one rank where the others go on to wait in MPI, not in Horovod."""
+
+    def __init__(self, rank, hook):
+        super().__init__()
+        self.rank = rank
+        setattr(self, hook, self._fail)
+
+    def _fail(self, *args, **kwargs):
+        if engine.current().rank == self.rank:
+            raise_value_error()
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_end", "on_test_begin"])
+def test_a_rank_that_raises_between_steps_stops_all(group, hook):
+    culprit = group.size - 1
+    model = dense()
+    model.compile(engine.distribute("sgd"), loss())
+    x, y = np.ones((2 * BATCH, 6), "float32"), np.zeros(2 * BATCH)
+    callbacks = [FailIn(culprit, hook), *engine.callbacks("failures")]
+    with pytest.raises(Exception, match="a bad sample") as caught:
+        model.fit(x, y, batch_size=BATCH, verbose=0, validation_data=(x, y), callbacks=callbacks)
+    assert isinstance(caught.value, PeerFailedError) == (group.rank != culprit)
+    train(engine.init())
+
+
+def test_a_cell_that_fails_on_one_rank_ends_a_groups_own_collectives(group, capsys):
+    if group.size == 1:
+        return
+    if group.rank == 0:
+        cells._after_failure(NameError("only here"))
+    else:
+        with pytest.raises(PeerFailedError, match=r"engine.init\(\)") as caught:
+            group.allgather("here")
+        cells._after_failure(caught.value)
+        assert "NameError: only here" in capsys.readouterr().err
+    train(engine.init())
+
+
+def test_an_alternating_loop_of_two_optimizers_is_guarded_too(group):
+    """The optimizer that ``compile`` knows is not distributed; those of the step are."""
+    culprit = group.size - 1
+    model = dense()
+    model.compile("sgd", loss())
+    model.second = engine.distribute("sgd")
+    x, y = np.ones((2 * BATCH, 6), "float32"), np.zeros(2 * BATCH)
+    with pytest.raises(Exception, match="a bad sample") as caught:
+        model.fit(x, y, verbose=0, callbacks=[FailIn(culprit, "on_train_begin"), SamePlan()])
+    assert isinstance(caught.value, PeerFailedError) == (group.rank != culprit)
     train(engine.init())
