@@ -11,7 +11,7 @@ import pytest
 from models import BATCH, dense, loss
 
 from interactive_dl import engine
-from interactive_dl.engine import cells
+from interactive_dl.engine import cells, world
 from interactive_dl.engine import group as groups
 from interactive_dl.engine._agreement import SamePlan
 from interactive_dl.errors import GroupError, PeerFailedError
@@ -139,6 +139,16 @@ def test_a_cell_that_fails_on_one_rank_ends_the_others_collectives(group, capsys
     assert time.monotonic() - begin < PROMPT_S
     assert not groups.is_active()
     train(engine.init())
+
+
+def test_a_cell_that_runs_on_some_ranks_may_fail_without_harm(group, monkeypatch):
+    """Nobody waits for it: the others were not sent the cell."""
+    if group.size > 1 and group.rank == 0:
+        with monkeypatch.context() as sent:
+            sent.setattr(world, "cell_targets", lambda: (0,))
+            cells._after_failure(NameError("only here, and only sent here"))
+    assert groups.is_active()
+    assert engine.init() is group
 
 
 class FailIn(keras.callbacks.Callback):
