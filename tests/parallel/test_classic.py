@@ -11,6 +11,7 @@ import pytest
 from models import BATCH, dense, distance, loss, my_part, samples, weights
 
 from interactive_dl import engine
+from interactive_dl.engine._noise import generators
 from interactive_dl.errors import NotReducedError
 
 STEPS = 4
@@ -132,6 +133,19 @@ def test_a_loaded_model_goes_on_reducing_with_its_optimizers_state(group, shared
         trained.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
     assert distance(weights(model), weights(names["model"])) == 0
     assert distance(weights(model), weights(alone(0.1 * group.size, group, 3))) < 1e-5
+
+
+def test_the_classic_broadcast_leaves_each_rank_random_numbers_of_its_own(group):
+    import horovod.keras as hvd
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dropout(0.5), keras.layers.Dense(4)])
+    model.compile(hvd.DistributedOptimizer(keras.optimizers.SGD(0.1)), loss())
+    x, y = data(group)
+    broadcast = hvd.callbacks.BroadcastGlobalVariablesCallback(0)
+    model.fit(x[:BATCH], y[:BATCH], verbose=0, callbacks=[broadcast])
+    (generator,) = generators(model)
+    state = np.asarray(keras.ops.convert_to_numpy(generator.value)).tobytes()
+    assert len(set(group.allgather(state))) == group.size
 
 
 def test_a_scheduled_rate_is_multiplied_per_epoch(group):
