@@ -32,7 +32,8 @@ def test_every_sample_is_taken_once_per_epoch(group, shared_path):
     path = file_of(group, shared_path, 37)
     batches = data.open(path).shard(group, seed=3).batch(4)
     for epoch in range(3):
-        mine = [batches.indices(epoch, step) for step in range(batches.steps)]
+        order = batches.shard.order(epoch)
+        mine = [order[batches.plan.share(step, group.rank)] for step in range(batches.steps)]
         everybodys = np.concatenate(list(chain.from_iterable(group.allgather(mine))))
         assert sorted(everybodys) == list(range(37))
     assert len(set(group.allgather(batches.steps))) == 1

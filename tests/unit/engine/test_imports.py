@@ -26,7 +26,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @contextmanager
 def note(module: ModuleType) -> Iterator[None]:
-    module.before = not hasattr(module, "state")
+    module.__dict__["before"] = not hasattr(module, "state")
     yield
     module.state.append("after")
 

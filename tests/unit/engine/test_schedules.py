@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interactive_dl.engine.schedules import scale_lr, warmup_factor
+from interactive_dl.engine.schedules import Rule, scale_lr, warmup_factor
 
 
 @pytest.mark.parametrize(("rule", "factor"), [("linear", 16.0), ("sqrt", 4.0)])
-def test_a_rate_is_scaled_by_its_rule(rule, factor) -> None:
+def test_a_rate_is_scaled_by_its_rule(rule: Rule, factor: float) -> None:
     assert scale_lr(0.01, rule, ranks=16) == pytest.approx(0.01 * factor)
 
 
@@ -35,7 +35,9 @@ def test_a_negative_rate_is_refused() -> None:
     length=st.floats(0.5, 20),
     epoch=st.floats(0, 20),
 )
-def test_a_warm_up_from_one_rank_follows_horovods_formula(ranks, length, epoch) -> None:
+def test_a_warm_up_from_one_rank_follows_horovods_formula(
+    ranks: int, length: float, epoch: float
+) -> None:
     expected = 1 / ranks * (min(epoch, length) * (ranks - 1) / length + 1)
     assert math.isclose(warmup_factor(epoch, length, 1 / ranks), expected, rel_tol=1e-9)
 

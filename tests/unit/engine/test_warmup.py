@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,8 +28,8 @@ def test_a_decay_begins_at_its_own_first_step_once_the_warm_up_is_over() -> None
 
 
 @pytest.mark.parametrize("decay", [0.5, keras.optimizers.schedules.CosineDecay(0.5, 10)])
-def test_a_saved_model_keeps_its_warm_up(decay: object, tmp_path: Path) -> None:
-    schedule = WarmUp(decay, warmup_steps=3, start_factor=0.1)  # type: ignore[arg-type]
+def test_a_saved_model_keeps_its_warm_up(decay: Any, tmp_path: Path) -> None:
+    schedule = WarmUp(decay, warmup_steps=3, start_factor=0.1)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(schedule), "mse")
     model.save(tmp_path / "model.keras")
