@@ -29,6 +29,7 @@ Kind = Literal["hello", "heard", "go", "abort", "withdraw"]
 
 _TAG = 29_871
 _GRACE_S = 2.0
+_STALE_S = 1.0
 _LONGEST_NAP_S = 0.002
 _NONCES = itertools.count()
 # A send that is still under way needs its buffer: dropping the request would free it.
@@ -139,6 +140,15 @@ class _Channel:
         return [engine for engine in engines if self.ids.index(engine) in failed]
 
 
+@dataclass(frozen=True)
+class _Caller:
+    """A member's latest attempt: which group it wants, and when the leader heard of it."""
+
+    nonce: int
+    wanted: tuple[int, ...]
+    heard_s: float
+
+
 @dataclass
 class _Leader:
     channel: _Channel
@@ -146,7 +156,7 @@ class _Leader:
     deadline_s: float
     timeout_s: float
     words: dict[int, Any]
-    present: dict[int, int] = field(default_factory=dict)
+    present: dict[int, _Caller] = field(default_factory=dict)
 
     def lead(self) -> Agreement:
         try:
@@ -169,37 +179,38 @@ class _Leader:
                 self._take(engine, message)
         if dead := self.channel.dead(self.members):
             raise OutdatedError(_dead_text(dead, self.members))
+        self._refuse_callers_for_other_groups()
         if time.monotonic() > self.deadline_s:
             missing = [engine for engine in self.others if engine not in self.present]
             raise GroupError(_missing_text(missing, self.members, self.timeout_s))
-        return len(self.present) == len(self.others)
+        wanted = [self.present[engine].wanted for engine in self.others if engine in self.present]
+        return wanted == [self.members] * len(self.others)
 
     def _take(self, engine: int, message: Message) -> None:
-        if message.kind == "withdraw" and self.present.get(engine) == message.nonce:
+        caller = self.present.get(engine)
+        if message.kind == "withdraw" and caller is not None and caller.nonce == message.nonce:
             del self.present[engine]
         if message.kind != "hello":
             return
-        self.present[engine] = message.nonce
+        wanted, self.words[engine] = message.payload
+        self.present[engine] = _Caller(message.nonce, tuple(wanted), time.monotonic())
         left_s = max(0.0, self.deadline_s - time.monotonic())
         self.channel.say(engine, Message("heard", message.nonce, left_s))
-        wanted, self.words[engine] = message.payload
-        # A caller for another group may have withdrawn since: only the last word counts.
-        if wanted != self.members:
-            self._refuse_unless_withdrawn(engine, message.nonce, wanted)
 
-    def _refuse_unless_withdrawn(self, engine: int, nonce: int, wanted: tuple[int, ...]) -> None:
-        for later in self.channel.hear(engine):
-            self._take(engine, later)
-        if self.present.get(engine) == nonce:
-            raise OutdatedError(
-                f"All members of a group must ask for the same engines, but engine"
-                f" {self.channel.me} asks for {list(self.members)} and engine {engine} for"
-                f" {list(wanted)}. Run one cell on all of them, or pass the same engines."
-            )
+    def _refuse_callers_for_other_groups(self) -> None:
+        """Not at once: what an attempt that failed left behind is withdrawn a moment later."""
+        for engine, caller in self.present.items():
+            if caller.wanted != self.members and time.monotonic() - caller.heard_s > _STALE_S:
+                raise OutdatedError(
+                    f"All members of a group must ask for the same engines, but engine"
+                    f" {self.channel.me} asks for {list(self.members)} and engine {engine} for"
+                    f" {list(caller.wanted)}. Run one cell on all of them, or pass the same"
+                    " engines."
+                )
 
     def _tell_all(self, kind: Kind, payload: Any) -> None:
-        for engine, nonce in self.present.items():
-            self.channel.say(engine, Message(kind, nonce, payload))
+        for engine, caller in self.present.items():
+            self.channel.say(engine, Message(kind, caller.nonce, payload))
 
     def _interrupted(self, error: BaseException) -> str:
         return (

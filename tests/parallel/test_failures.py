@@ -16,7 +16,7 @@ from interactive_dl.engine import group as groups
 from interactive_dl.engine._agreement import SamePlan
 from interactive_dl.errors import GroupError, PeerFailedError
 
-PROMPT_S = 10
+PROMPT_S = 30
 
 
 class FailAt(keras.callbacks.Callback):
