@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from interactive_dl import Cluster
 
 CELL = """
@@ -41,5 +43,4 @@ def samples_per_s(ranks: int, folder: str) -> float:
     with Cluster(engines=ranks, threads_per_engine=1, binding="core") as cluster:
         view = cluster.client[:]
         view.execute(CELL.format(folder=folder), block=True)
-        later = sorted(view["rates"][0][1:])
-        return float(later[len(later) // 2])
+        return float(median(view["rates"][0][1:]))
