@@ -127,7 +127,22 @@ class Batches(DataAdapter):
         import tensorflow as tf
 
         signature = data_adapter_utils.get_tensor_spec([self[0]])
-        return tf.data.Dataset.from_generator(self._later, output_signature=signature).prefetch(1)
+        dataset = tf.data.Dataset.from_generator(self._later, output_signature=signature)
+        return untuned(dataset.prefetch(1))
 
     def _later(self) -> Iterator[Batch]:
         yield from self
+
+
+def untuned(dataset: Any) -> Any:
+    """The same ``tf.data.Dataset`` without TensorFlow's tuning of its threads and buffers.
+
+    The tuner of a finished pass sleeps on before the next pass may begin (seen with TensorFlow
+    2.21): twice as long each time it wakes, so that after an epoch of 3 s the process stood still
+    for 2 s, and for up to a minute after longer ones.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

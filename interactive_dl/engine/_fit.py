@@ -1,8 +1,9 @@
 """Some of Keras's own methods, wrapped for models whose optimizer is distributed.
 
 Keras may put loss scaling around the optimizer, or have the step compiled by XLA; an exception may
-leave ``fit`` on one rank only; weights may be made in the first step, too late to be alike. None of
-it can be mended from an optimizer or a callback. Other models are not touched.
+leave ``fit`` on one rank only; weights may be made in the first step, too late to be alike; ranks
+may stand still between epochs. None of it can be mended from an optimizer or a callback. Other
+models are not touched.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
-from interactive_dl.data.batches import Batches
+from interactive_dl.data.batches import Batches, untuned
 from interactive_dl.engine import failures
 from interactive_dl.engine._reduction import (
     distributed_optimizers,
@@ -112,13 +114,28 @@ def _refuse_weights_that_keras_ignores(x: Any, options: dict[str, Any]) -> None:
 def _build(original: Callable[..., Any]) -> Callable[..., Any]:
     """On TensorFlow, Keras makes a subclassed model's weights in the first step; the ranks must
     have them before, to begin alike. On torch Keras itself makes them before.
+
+    It is also where ``fit`` and ``evaluate`` have just made their iterator of the data.
     """
 
     @functools.wraps(original)
     def build(self: keras.Model, iterator: Any = None, data_batch: Any = None) -> None:
+        distributed = bool(distributed_optimizers(self))
+        if distributed and iterator is not None:
+            _leave_untuned(iterator)
         original(self, iterator=iterator, data_batch=data_batch)
         unbuilt = not all(layer.built for layer in self._flatten_layers())
-        if unbuilt and distributed_optimizers(self):
+        if unbuilt and distributed:
             self._symbolic_build(iterator=iterator, data_batch=data_batch)
 
     return build
+
+
+def _leave_untuned(iterator: Any) -> None:
+    """Spare the ranks the pauses between epochs of data that Keras made a ``tf.data.Dataset`` of
+    (arrays, generators); a dataset of the user's own stays as it is.
+    """
+    dataset = iterator._distributed_dataset
+    made_by_keras = not isinstance(iterator.data_adapter, TFDatasetAdapter)
+    if made_by_keras and dataset.options().autotune.enabled is not False:
+        iterator._distributed_dataset = untuned(dataset)

@@ -171,6 +171,10 @@ def _members(world: World, asked: Iterable[int]) -> tuple[int, ...]:
 def _communicator(world: World, members: tuple[int, ...], tag: str) -> MPI.Intracomm:
     from mpi4py import MPI
 
+    if len(members) == 1:  # also in a script without mpiexec, where groups cannot be made
+        alone = MPI.COMM_SELF.Dup()
+        alone.Set_errhandler(MPI.ERRORS_RETURN)
+        return alone
     everyone = world.comm.Get_group()
     group = everyone.Incl([world.ids.index(engine) for engine in members])
     comm = MPI.Intracomm.Create_from_group(group, tag, errhandler=MPI.ERRORS_RETURN)
