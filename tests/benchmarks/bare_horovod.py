@@ -5,7 +5,7 @@ from __future__ import annotations
 import horovod.tensorflow as hvd
 import keras
 import tensorflow as tf
-from workload import BATCH, STEPS, images_and_labels, seconds_for_all_steps, shuffled
+from workload import BATCH, STEPS, images_and_labels, seconds_per_pass, shuffled
 
 from interactive_dl.science.rpv import build_model
 
@@ -34,7 +34,7 @@ def main() -> None:
         train(tf.constant(images[part]), tf.constant(labels[part])).numpy()
 
     hvd.broadcast_variables([v.value for v in model.variables], root_rank=0)
-    elapsed_s = seconds_for_all_steps(step)
+    elapsed_s = seconds_per_pass(step)
     slowest_s = float(hvd.allreduce(tf.constant(elapsed_s), op=hvd.Max))
     if hvd.rank() == 0:
         print(f"samples_per_s {STEPS * BATCH * hvd.size() / slowest_s}", flush=True)

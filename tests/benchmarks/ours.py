@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from statistics import median
 
+from workload import PASSES
+
 from interactive_dl import Cluster
 
 CELL = """
 import sys
 
 import keras
+import numpy as np
 from interactive_dl import data, engine
 from interactive_dl.science.rpv import build_model
 
@@ -18,7 +21,6 @@ from workload import BATCH, images_and_labels
 
 group = engine.init(seed=0)
 images, labels = zip(*map(images_and_labels, range(group.size)))
-import numpy as np
 train = data.from_arrays(np.concatenate(images), np.concatenate(labels)).shard(group).batch(BATCH)
 model = build_model()
 model.compile(
@@ -28,7 +30,7 @@ model.compile(
 )
 history = model.fit(
     train,
-    epochs=3,
+    epochs={epochs},
     verbose=0,
     callbacks=engine.callbacks(
         "bench", warmup_epochs=1, plateau={{"monitor": "loss"}}, drift_steps=(1, 2)
@@ -39,8 +41,8 @@ rates = history.history["samples_per_s"]
 
 
 def samples_per_s(ranks: int, folder: str) -> float:
-    """Median over the epochs after the first, in which the step is compiled."""
+    """Median over ``PASSES`` epochs after the first, in which the step is compiled."""
     with Cluster(engines=ranks, threads_per_engine=1, binding="core") as cluster:
         view = cluster.client[:]
-        view.execute(CELL.format(folder=folder), block=True)
+        view.execute(CELL.format(folder=folder, epochs=1 + PASSES), block=True)
         return float(median(view["rates"][0][1:]))

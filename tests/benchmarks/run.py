@@ -20,7 +20,7 @@ from statistics import median
 
 from ours import samples_per_s
 
-from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
+from interactive_dl.cluster.environment import ALLOCATOR, mpi_environment, mpiexec_arguments
 
 FOLDER = Path(__file__).resolve().parent
 DOCS = FOLDER.parents[1] / "docs"
@@ -32,7 +32,8 @@ Round = dict[str, float]
 
 def script(name: str, ranks: int) -> float:
     """Samples/s that a script reports under ``mpiexec``."""
-    environment = {**os.environ, **mpi_environment(ranks, threads=1)}
+    ours = mpi_environment(ranks, threads=1)
+    environment = os.environ | {name: ours[name] for name in ours if name not in ALLOCATOR}
     environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
     start = mpiexec_arguments(ranks, bind=True, threads=1, fault_tolerant=False)
     done = subprocess.run(
@@ -107,7 +108,8 @@ def main() -> None:
     (DOCS / "benchmarks.md").write_text(
         f"# Benchmarks\n\nWritten by `{COMMAND}` on {record['date']} ({machine},"
         f" {len(rounds)} rounds): the RPV network (547,841 parameters, 64x64 images), batch 128"
-        f" per rank, one thread and one pinned core per rank.\n\n{text}\n"
+        f" per rank, one thread and one pinned core per rank. The other contestants get our"
+        f" settings of MPI and of threads too, but not the one of the memory allocator.\n\n{text}\n"
     )
 
 

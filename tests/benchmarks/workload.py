@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 
 BATCH = 128
 STEPS = 48
-WARM_UP_STEPS = 6
+PASSES = 3
 SHAPE = (64, 64, 1)
 
 
@@ -26,10 +27,12 @@ def shuffled(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(STEPS * BATCH)
 
 
-def seconds_for_all_steps(step: Callable[[int], None]) -> float:
-    """Run ``step(number)`` for some steps unmeasured, then for all of them."""
-    for number in range(WARM_UP_STEPS):
-        step(number)
+def seconds_per_pass(step: Callable[[int], None]) -> float:
+    """Median time of ``PASSES`` passes of ``step(0) .. step(STEPS - 1)``, after one unmeasured."""
+    return median([_seconds(step) for _ in range(1 + PASSES)][1:])
+
+
+def _seconds(step: Callable[[int], None]) -> float:
     begin = time.perf_counter()
     for number in range(STEPS):
         step(number)

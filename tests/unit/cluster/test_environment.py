@@ -42,6 +42,10 @@ def test_root_may_run_and_engines_may_share_cores() -> None:
     assert environment["PRTE_MCA_rmaps_default_mapping_policy"] == ":oversubscribe"
 
 
+def test_memory_freed_in_a_step_stays_with_the_process_for_the_next() -> None:
+    assert int(mpi_environment(1)["MALLOC_TOP_PAD_"]) >= 64 * 2**20
+
+
 @pytest.mark.parametrize(
     ("binding", "ranks", "shared", "expected"),
     [
