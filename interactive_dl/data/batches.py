@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,17 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from interactive_dl.data.ahead import read_ahead
 from interactive_dl.data.ranks import Communicator
 from interactive_dl.data.shard import Shard
+from interactive_dl.data.shards import StepPlan
 
 Batch = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An epoch of which some samples have been trained on: ``samples`` of ``epoch`` (from 0)."""
+
+    epoch: int = 0
+    samples: int = 0
 
 
 class Batches(DataAdapter):
@@ -41,6 +51,7 @@ class Batches(DataAdapter):
         self._transform = transform
         # Keras ends an epoch that never was before the first one (EpochIterator.reset)
         self._ended_epochs = -1
+        self._begun = Begun()
 
     @property
     def steps(self) -> int:
@@ -71,6 +82,29 @@ class Batches(DataAdapter):
         """Go to an epoch (from 0): the next pass over the batches has its order."""
         self._ended_epochs = epoch
 
+    def begin_within(self, epoch: int, samples: int) -> None:
+        """Leave out what was trained on before: the first ``samples`` of ``epoch`` (from 0).
+
+        The ranks share what is left of that epoch; they need not be as many as before. Other
+        epochs are whole.
+
+        Raises:
+            TooFewSamplesError: fewer samples are left than there are ranks.
+        """
+        begun = Begun(epoch, samples)
+        self._plan_of(begun)
+        self._begun = begun
+        self.set_epoch(epoch)
+
+    def samples_before(self, epoch: int, step: int) -> int:
+        """Samples of ``epoch`` (from 0), of all ranks, that its first ``step`` steps have used.
+
+        Steps of an epoch that was begun before are counted from there.
+        """
+        before = self._begun.samples if epoch == self._begun.epoch else 0
+        plan = self._plan(epoch)
+        return before + (plan.step(step - 1).stop if step else 0)
+
     def map(self, function: Callable[..., Batch]) -> Batches:
         """The same batches, each passed through ``function(x, y)`` (or ``(x, y, weight)``).
 
@@ -81,19 +115,33 @@ class Batches(DataAdapter):
         def both(*batch: np.ndarray) -> Batch:
             return function(*(batch if earlier is None else earlier(*batch)))
 
-        return Batches(self.shard, self.batch_size, both)
+        mapped = Batches(self.shard, self.batch_size, both)
+        mapped._begun = self._begun
+        return mapped
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        return self._read(self.plan.share(step, self.group.rank), self.shard.order(self.epoch))
+        plan, order = self._plan(self.epoch), self._order(self.epoch)
+        return self._read(plan.share(step, self.group.rank), order)
 
     def __iter__(self) -> Iterator[Batch]:
         # A pass keeps the order it began with, whatever happens to the epoch's number meanwhile
-        order = self.shard.order(self.epoch)
-        shares = (self.plan.share(step, self.group.rank) for step in range(self.steps))
+        plan, order = self._plan(self.epoch), self._order(self.epoch)
+        shares = (plan.share(step, self.group.rank) for step in range(plan.steps))
         return read_ahead(lambda share: self._read(share, order), shares)
+
+    def _plan(self, epoch: int) -> StepPlan:
+        """How what is to be done of an epoch is cut into steps."""
+        return self._plan_of(self._begun) if epoch == self._begun.epoch else self.plan
+
+    def _plan_of(self, begun: Begun) -> StepPlan:
+        return replace(self.plan, samples=self.samples - begun.samples)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = self.shard.order(epoch)
+        return order[self._begun.samples :] if epoch == self._begun.epoch else order
 
     def _read(self, share: slice, order: np.ndarray) -> Batch:
         batch = self.shard.source.read(order[share])

@@ -9,6 +9,7 @@ import pytest
 
 from interactive_dl import data
 from interactive_dl.data.ahead import read_ahead
+from interactive_dl.errors import TooFewSamplesError
 
 
 def numbers(samples: int = 20) -> data.Shard:
@@ -115,3 +116,52 @@ def test_an_error_while_reading_rises_where_the_item_is_due() -> None:
 
 def test_there_is_nothing_to_read_without_keys() -> None:
     assert list(read_ahead(str, [])) == []
+
+
+def test_an_epoch_goes_on_where_it_was_left_and_the_next_ones_are_whole() -> None:
+    whole = numbers(22).batch(4)
+    whole.set_epoch(3)
+    steps = [x.tolist() for x, _ in whole]
+    resumed = numbers(22).batch(4)
+    resumed.begin_within(3, whole.samples_before(3, 2))
+    assert [x.tolist() for x, _ in resumed] == steps[2:]
+    assert resumed[0][0].tolist() == steps[2]
+    whole.set_epoch(4)
+    resumed.set_epoch(4)
+    assert [x.tolist() for x, _ in resumed] == [x.tolist() for x, _ in whole]
+
+
+def test_what_is_left_of_an_epoch_is_shared_by_other_ranks_without_a_gap() -> None:
+    three = [data.from_arrays(np.arange(50), np.arange(50)) for _ in range(3)]
+    seen: list[int] = []
+
+    class Ranks:
+        def __init__(self, rank: int, size: int) -> None:
+            self.rank, self.size = rank, size
+
+        def allgather(self, value: object, /) -> list[object]:
+            return [value] * self.size
+
+    for rank, dataset in enumerate(three):
+        batches = dataset.shard(Ranks(rank, 3)).batch(4)
+        seen += [int(n) for step in range(2) for n in batches[step][0]]
+        before = batches.samples_before(0, 2)
+    for rank in range(2):
+        batches = three[rank].shard(Ranks(rank, 2)).batch(4)
+        batches.begin_within(0, before)
+        seen += [int(n) for x, _ in batches for n in x]
+    assert sorted(seen) == list(range(50))
+
+
+def test_samples_before_counts_on_from_where_an_epoch_was_begun() -> None:
+    batches = numbers(22).batch(4)
+    batches.begin_within(1, 8)
+    assert [batches.samples_before(1, step) for step in range(5)] == [8, 12, 16, 20, 22]
+    assert batches.samples_before(2, 1) == 4
+
+
+def test_too_little_of_an_epoch_is_refused_and_nothing_has_changed() -> None:
+    batches = numbers(20).batch(4)
+    with pytest.raises(TooFewSamplesError, match="0 samples for 1 rank"):
+        batches.begin_within(0, 20)
+    assert len(list(batches)) == 5
