@@ -17,6 +17,12 @@
     │   ├── NotReducedError          a training whose gradients would not be averaged
     │   ├── PeerFailedError          another rank raised or died
     │   └── CheckpointError
+    ├── TelemetryError               a run cannot be told, followed or steered
+    │   ├── RecorderUnreachableError  nobody answers, or not to this key
+    │   ├── RecorderRefusedError     it speaks another version
+    │   ├── JournalError             a journal cannot be written or read
+    │   ├── RunNotFoundError
+    │   └── CommandRefusedError      a run does not do what it was told
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
@@ -100,6 +106,32 @@ class PeerFailedError(TrainingError):
 
 class CheckpointError(TrainingError):
     """A checkpoint cannot be written or read."""
+
+
+class TelemetryError(InteractiveDLError):
+    """A run cannot be told, followed or steered."""
+
+
+class RecorderUnreachableError(TelemetryError):
+    """No recorder answers at this address, or it does not accept our key."""
+
+
+class RecorderRefusedError(TelemetryError):
+    """The recorder speaks another version."""
+
+
+class JournalError(TelemetryError):
+    """A journal cannot be written or read."""
+
+
+class RunNotFoundError(TelemetryError, KeyError):
+    """No run has this name or id."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotation marks
+
+
+class CommandRefusedError(TelemetryError):
+    """The run, or who would pass it on, refused a command; nothing has changed."""
 
 
 class DataError(InteractiveDLError):

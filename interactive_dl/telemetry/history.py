@@ -1,0 +1,481 @@
+"""What a run has told, as columns: a pure fold of its records.
+
+Records may come in any order, twice, or with gaps: the same ones always make the same history.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+from interactive_dl.telemetry import _export
+from interactive_dl.telemetry._columns import Columns, Table, age, numbers, padded
+from interactive_dl.telemetry._seen import Seen
+from interactive_dl.telemetry.events import (
+    RECORDER,
+    Change,
+    CheckpointWritten,
+    CommandApplied,
+    CommandRefused,
+    CommandSent,
+    Dropped,
+    Ended,
+    EpochEnded,
+    Evaluated,
+    GroupChanged,
+    KnobState,
+    LogLine,
+    Outcome,
+    Progress,
+    RankLost,
+    Record,
+    Resources,
+    RunState,
+    Started,
+    StateChanged,
+)
+from interactive_dl.telemetry.steering import AnyCommand
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["starting"] | RunState | Outcome
+Answer = Literal["sent", "applied", "refused"]
+Kind = Literal["progress", "epochs", "ranks"]
+
+LOG_LINES = 2000
+_PROGRESS = ("step", "time_s", "epoch", "learning_rate", "samples_per_s", "step_time_s")
+_EPOCHS = ("step", "time_s", "epoch", "duration_s")
+_PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
+_RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
+_ORIGIN = ("engine", "seq")
+
+
+@dataclass(frozen=True)
+class RankHistory:
+    """Where the ranks' time went, report by report.
+
+    Attributes:
+        step, time_s: of the report, shape (reports,).
+        data_wait_s, compute_s, allreduce_wait_s, other_s: seconds per step, shape
+            (reports, ranks); NaN where there was no such rank.
+    """
+
+    step: np.ndarray
+    time_s: np.ndarray
+    data_wait_s: np.ndarray
+    compute_s: np.ndarray
+    allreduce_wait_s: np.ndarray
+    other_s: np.ndarray
+
+
+@dataclass(frozen=True)
+class ResourceHistory:
+    """What the ranks' processes used.
+
+    Attributes:
+        time_s: seconds since the epoch, shape (reports,).
+        cpu_percent, rss_bytes, gpu_percent, gpu_memory_bytes: shape (reports, ranks); NaN where
+            there was no such rank, no columns where there is no GPU.
+    """
+
+    time_s: np.ndarray
+    cpu_percent: np.ndarray
+    rss_bytes: np.ndarray
+    gpu_percent: np.ndarray
+    gpu_memory_bytes: np.ndarray
+
+
+@dataclass(frozen=True)
+class CommandStatus:
+    """A command and what came of it.
+
+    Attributes:
+        id: of the command.
+        command: what to do.
+        who: user and host that sent it.
+        sent_s: seconds since the epoch.
+        state: ``sent`` until the run answers.
+        step: after which all ranks carried it out; None before, and where it was refused.
+        changes: knobs before and after.
+        reason: why it was refused.
+    """
+
+    id: str
+    command: AnyCommand
+    who: str
+    sent_s: float
+    state: Answer = "sent"
+    step: int | None = None
+    changes: tuple[Change, ...] = ()
+    reason: str = ""
+
+
+class History:
+    """All that is known of a run. One thread may add records while others look.
+
+    Attributes:
+        run: id of the run; empty before the first record.
+        duplicates: records that came again.
+        dropped: events that were dropped before they became records.
+    """
+
+    def __init__(self) -> None:
+        self.run = ""
+        self.duplicates = 0
+        self.dropped = 0
+        self._lock = threading.RLock()
+        self._seen: dict[int, Seen] = {}
+        self._progress = Table(_progress_block, ("step", "time_s", *_ORIGIN))
+        self._epochs = Table(_epochs_block, ("step", "time_s", *_ORIGIN))
+        self._ranks = Table(_ranks_block, ("step", "time_s", *_ORIGIN))
+        self._resources = Table(_resources_block, ("time_s", *_ORIGIN))
+        self._log = _Timeline(keep=LOG_LINES)
+        self._others: dict[type, _Timeline] = {kind: _Timeline() for kind in _RARE}
+        self._takes: dict[type, Callable[[Record], None]] = {
+            Progress: self._take_progress,
+            EpochEnded: self._epochs.take,
+            Resources: self._resources.take,
+            LogLine: self._log.take,
+            Dropped: self._take_dropped,
+            **{kind: timeline.take for kind, timeline in self._others.items()},
+        }
+
+    # -- adding ----------------------------------------------------------------------------------
+
+    def add(self, record: Record) -> None:
+        """Take one more record."""
+        self.extend((record,))
+
+    def extend(self, records: Iterable[Record]) -> None:
+        """Take more records; those that came before are counted, and otherwise left out.
+
+        Raises:
+            ValueError: a record is of another run.
+        """
+        takes = self._takes
+        with self._lock:
+            for record in records:
+                if record.run != self.run:
+                    self._begin(record.run)
+                seen = self._seen.get(record.engine)
+                if seen is None:
+                    seen = self._seen[record.engine] = Seen()
+                if seen.add(record.seq):
+                    takes[type(record.event)](record)
+                else:
+                    self.duplicates += 1
+
+    def _begin(self, run: str) -> None:
+        if self.run:
+            raise ValueError(
+                f"A history is of one run, but got a record of {run!r} after some of {self.run!r}."
+                " Use one History() for each run."
+            )
+        self.run = run
+
+    def _take_progress(self, record: Record) -> None:
+        self._progress.take(record)
+        if record.event.ranks is not None:  # type: ignore[union-attr]
+            self._ranks.take(record)
+
+    def _take_dropped(self, record: Record) -> None:
+        self.dropped += record.event.count  # type: ignore[union-attr]
+
+    # -- what is wrong with the records -----------------------------------------------------------
+
+    @property
+    def gaps(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """Numbers of records that are missing though later ones are there, by engine."""
+        with self._lock:
+            return {engine: gaps for engine, seen in self._seen.items() if (gaps := seen.gaps())}
+
+    # -- how the run stands -----------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """``starting`` before it tells that it has started; once it is over, how it ended."""
+        if ended := self.ended:
+            return ended.outcome
+        if states := self.states:
+            return states[-1].state
+        return "running" if self.started else "starting"
+
+    @property
+    def started(self) -> Started | None:
+        """How it began."""
+        return next(iter(self._all(Started)), None)
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; None while it goes on.
+
+        What the run said itself holds. That it is lost is somebody else's guess, which is taken
+        back when the run is heard again.
+        """
+        with self._lock:
+            told = self._others[Ended].records()
+            own = [record for record in told if record.engine != RECORDER]
+            if own or not told:
+                return own[-1].event if own else None  # type: ignore[return-value]
+            states = self._others[StateChanged].records()
+            is_back = states and states[-1].engine == RECORDER and age(states[-1]) > age(told[-1])
+            return None if is_back else told[-1].event  # type: ignore[return-value]
+
+    @property
+    def step(self) -> int:
+        """Steps finished, by the latest word on it."""
+        return self._position()[0]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished, by the latest word on it."""
+        return self._position()[1]
+
+    def _position(self) -> tuple[int, int]:
+        with self._lock:
+            told = [table.newest() for table in (self._progress, self._epochs)]
+            told += [one for one in self._others[Ended].records() if one.engine != RECORDER]
+            started = self.started
+            known = [record for record in told if record is not None]
+            if not known:
+                return (started.first_step, started.first_epoch) if started else (0, 0)
+            latest: Any = max(known, key=age).event
+            return latest.step, latest.epoch
+
+    # -- columns ----------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metrics, sorted."""
+        names = {*self.progress, *self.epochs}
+        return tuple(sorted(names - {*_PROGRESS, *_EPOCHS, *_ORIGIN}))
+
+    @property
+    def progress(self) -> Columns:
+        """The reports, by step: ``step``, ``time_s``, ``epoch``, ``learning_rate``,
+        ``samples_per_s``, ``step_time_s``, and every metric, NaN where it was not told.
+
+        A metric that is called like one of these is left out.
+        """
+        return self._columns(self._progress, _PROGRESS)
+
+    @property
+    def epochs(self) -> Columns:
+        """The epochs that ended: ``step``, ``time_s``, ``epoch``, ``duration_s``, every metric."""
+        return self._columns(self._epochs, _EPOCHS)
+
+    @property
+    def rank_times(self) -> RankHistory:
+        """Where each rank's time went."""
+        found = self._columns(self._ranks, ("step", "time_s"))
+        phases = {name: found.get(name, np.empty((0, 0))) for name in _PHASES}
+        return RankHistory(found["step"], found["time_s"], **phases)
+
+    @property
+    def resources(self) -> ResourceHistory:
+        """What each rank's process used."""
+        found = self._columns(self._resources, ("time_s",))
+        used = {name: found.get(name, np.empty((0, 0))) for name in _RESOURCES}
+        return ResourceHistory(found["time_s"], **used)
+
+    def _columns(self, table: Table, names: tuple[str, ...]) -> Columns:
+        with self._lock:
+            return table.columns(names)
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    @property
+    def commands(self) -> tuple[CommandStatus, ...]:
+        """All commands in the order in which they were sent, and what came of them."""
+        with self._lock:
+            answers: dict[str, Any] = {
+                record.event.id: record.event  # type: ignore[union-attr]
+                for kind in (CommandApplied, CommandRefused)
+                for record in self._others[kind].records()
+            }
+            sent = {
+                record.event.id: record  # type: ignore[union-attr]
+                for record in reversed(self._others[CommandSent].records())
+            }
+        return tuple(_status(sent[id_], answers.get(id_)) for id_ in reversed(sent))
+
+    @property
+    def knobs(self) -> dict[str, KnobState]:
+        """What can be changed, with the values that commands have given since."""
+        started = self.started
+        knobs = {knob.name: knob for knob in started.knobs} if started else {}
+        with self._lock:
+            applied: list[Any] = self._others[CommandApplied].records()
+            for record in sorted(applied, key=lambda record: (record.event.step, age(record))):
+                for change in record.event.changes:
+                    if change.name in knobs:
+                        known = knobs[change.name]
+                        knobs[change.name] = msgspec.structs.replace(known, value=change.new)
+        return knobs
+
+    # -- what happened besides --------------------------------------------------------------------
+
+    @property
+    def states(self) -> tuple[StateChanged, ...]:
+        """When it paused, formed a new group, went on."""
+        return self._all(StateChanged)
+
+    @property
+    def losses_of_ranks(self) -> tuple[RankLost, ...]:
+        """Ranks that died, stalled or raised."""
+        return self._all(RankLost)
+
+    @property
+    def groups(self) -> tuple[GroupChanged, ...]:
+        """On which engines it went on."""
+        return self._all(GroupChanged)
+
+    @property
+    def evaluations(self) -> tuple[Evaluated, ...]:
+        """Validations that somebody asked for."""
+        return self._all(Evaluated)
+
+    @property
+    def checkpoints(self) -> tuple[CheckpointWritten, ...]:
+        """Checkpoints that are on disk."""
+        return self._all(CheckpointWritten)
+
+    @property
+    def log(self) -> tuple[LogLine, ...]:
+        """The last lines that were printed, up to ``LOG_LINES``."""
+        with self._lock:
+            return self._log.events()
+
+    def _all(self, kind: type) -> tuple[Any, ...]:
+        with self._lock:
+            return self._others[kind].events()
+
+    # -- ways out ---------------------------------------------------------------------------------
+
+    def frame(self, which: Kind = "progress") -> pd.DataFrame:
+        """A table for pandas.
+
+        Args:
+            which: ``progress`` (a row for each report), ``epochs`` (for each epoch), or ``ranks``
+                (for each report and rank).
+
+        Raises:
+            ValueError: there is no such table.
+        """
+        return _export.frame(self, which)
+
+    def to_csv(self, path: str | Path, which: Kind = "progress") -> None:
+        """Write a table as CSV."""
+        self.frame(which).to_csv(path, index=False)
+
+    def to_parquet(self, path: str | Path, which: Kind = "progress") -> None:
+        """Write a table as Parquet."""
+        self.frame(which).to_parquet(path, index=False)
+
+    def to_tensorboard(self, folder: str | Path) -> None:
+        """Write TensorBoard's event files: ``progress/*`` over steps, ``epochs/*`` over epochs."""
+        _export.to_tensorboard(self, Path(folder))
+
+
+class _Timeline:
+    """Records of one kind by time; the last ``keep`` of them."""
+
+    def __init__(self, keep: int | None = None) -> None:
+        self._keep = keep
+        self._records: list[Record] = []
+        self._sorted = True
+
+    def take(self, record: Record) -> None:
+        if self._sorted and self._records and age(record) < age(self._records[-1]):
+            self._sorted = False
+        self._records.append(record)
+        if self._keep is not None and len(self._records) > 2 * self._keep:
+            del self.records()[: -self._keep]
+
+    def records(self) -> list[Record]:
+        if not self._sorted:
+            self._records.sort(key=age)
+            self._sorted = True
+        return self._records
+
+    def events(self) -> tuple[Any, ...]:
+        records = self.records()
+        shown = records if self._keep is None else records[-self._keep :]
+        return tuple(record.event for record in shown)
+
+
+_RARE: tuple[type, ...] = (
+    Started,
+    Evaluated,
+    CheckpointWritten,
+    StateChanged,
+    RankLost,
+    GroupChanged,
+    CommandSent,
+    CommandApplied,
+    CommandRefused,
+    Ended,
+)
+
+
+def _status(sent: Record, answer: CommandApplied | CommandRefused | None) -> CommandStatus:
+    event = sent.event
+    assert isinstance(event, CommandSent)
+    status = CommandStatus(event.id, event.command, event.who, sent.time_s)
+    match answer:
+        case CommandApplied(step=step, changes=changes):
+            return replace(status, state="applied", step=step, changes=changes)
+        case CommandRefused(reason=reason):
+            return replace(status, state="refused", reason=reason)
+        case _:
+            return status
+
+
+def _progress_block(records: list[Record]) -> dict[str, np.ndarray]:
+    events: list[Any] = [record.event for record in records]
+    block = _metrics_block(events)
+    for name in _PROGRESS:
+        if name != "time_s":
+            block[name] = numbers([getattr(event, name) for event in events])
+    return block | _origin_block(records)
+
+
+def _epochs_block(records: list[Record]) -> dict[str, np.ndarray]:
+    events: list[Any] = [record.event for record in records]
+    block = _metrics_block(events)
+    for name in ("step", "epoch", "duration_s"):
+        block[name] = numbers([getattr(event, name) for event in events])
+    return block | _origin_block(records)
+
+
+def _ranks_block(records: list[Record]) -> dict[str, np.ndarray]:
+    events: list[Any] = [record.event for record in records]
+    block = {name: padded([getattr(event.ranks, name) for event in events]) for name in _PHASES}
+    return block | {"step": numbers([event.step for event in events])} | _origin_block(records)
+
+
+def _resources_block(records: list[Record]) -> dict[str, np.ndarray]:
+    events: list[Any] = [record.event for record in records]
+    block = {name: padded([getattr(event, name) for event in events]) for name in _RESOURCES}
+    return block | _origin_block(records)
+
+
+def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
+    all_metrics = [event.metrics for event in events]
+    names = set().union(*all_metrics)
+    return {name: numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
+
+
+def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
+    return {
+        "time_s": numbers([record.time_s for record in records]),
+        "engine": numbers([record.engine for record in records]),
+        "seq": numbers([record.seq for record in records]),
+    }
