@@ -294,10 +294,9 @@ class Cluster:
 
     def _activate(self) -> None:
         """Make ``%%px`` run on all engines, those of later worlds included."""
-        import IPython
+        from interactive_dl.cluster import _px
 
-        if IPython.get_ipython() is not None:
-            self.client.activate()
+        _px.activate(self.client)
 
     def _disconnect(self) -> None:
         if self._client is not None:

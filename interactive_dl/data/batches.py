@@ -59,6 +59,11 @@ class Batches(DataAdapter):
         return self.plan.steps
 
     @property
+    def steps_left(self) -> int:
+        """Steps of the current epoch; fewer than ``steps`` in one that was begun before."""
+        return self._plan(self.epoch).steps
+
+    @property
     def samples(self) -> int:
         """Samples per epoch, of all ranks together."""
         return self.plan.samples

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from interactive_dl.engine._optimizer import distribute
     from interactive_dl.engine._warmup import WarmUp
     from interactive_dl.engine.group import Group, current, init
+    from interactive_dl.engine.knobs import Knob
     from interactive_dl.engine.schedules import scale_lr
 
 _PUBLIC = {
     "Group": "group",
+    "Knob": "knobs",
     "WarmUp": "_warmup",
     "callbacks": "_callbacks",
     "current": "group",
@@ -25,7 +27,7 @@ _PUBLIC = {
     "init": "group",
     "scale_lr": "schedules",
 }
-__all__ = ["Group", "WarmUp", "callbacks", "current", "distribute", "init", "scale_lr"]
+__all__ = ["Group", "Knob", "WarmUp", "callbacks", "current", "distribute", "init", "scale_lr"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from interactive_dl.engine import _fit
+from interactive_dl.engine import _fit_context
 from interactive_dl.engine._reduction import reduction_of
 from interactive_dl.engine.group import Group, current
 from interactive_dl.errors import DriftError, TrainingError
@@ -55,7 +55,7 @@ class EpochOrder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the epoch of data that has an order per epoch."""
-        training = next(iter(_fit.data_of(self.model)), None)
+        training = next(iter(_fit_context.data_of(self.model)), None)
         set_epoch = getattr(training, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(epoch)

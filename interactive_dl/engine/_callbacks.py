@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
 
+from interactive_dl.engine import _fit
 from interactive_dl.engine._agreement import DriftCheck, EpochOrder, SamePlan
 from interactive_dl.engine._broadcast import BroadcastState
 from interactive_dl.engine._checkpoint import RESTORED, Checkpoint, Resume, checkpoint_path
+from interactive_dl.engine._live import Live
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
 from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.engine.group import current
+from interactive_dl.engine.knobs import Knob
 
 
 def callbacks(
@@ -25,14 +28,17 @@ def callbacks(
     plateau: Mapping[str, Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
+    parameters: Mapping[str, Any] | None = None,
+    knobs: Iterable[Knob] = (),
     drift_steps: Collection[int] = (1, 2),
     verbose: int = 0,
 ) -> list[keras.callbacks.Callback]:
     """What ``model.fit(..., callbacks=...)`` needs on every rank.
 
-    Always: the ranks' plans are compared, rank 0's state is broadcast, the ranks'
-    random numbers are parted, metrics and moving
-    statistics are averaged, ``samples_per_s`` is logged, drifting weights raise.
+    Always: the ranks' plans are compared, rank 0's state is broadcast, the ranks' random numbers
+    are parted, metrics and moving statistics are averaged, ``samples_per_s`` is logged, drifting
+    weights raise. The run is written to a journal while it goes on, and takes commands:
+    ``cluster.runs[name]`` in the notebook.
 
     Args:
         name: the run's name.
@@ -41,8 +47,11 @@ def callbacks(
             under the linear rule.
         plateau: options of ``keras.callbacks.ReduceLROnPlateau`` (``{"patience": 8}``); it sees
             averaged metrics, so all ranks lower their rates alike.
-        checkpoint: a ``.keras`` file that rank 0 writes after every epoch.
+        checkpoint: a ``.keras`` file that rank 0 writes after every epoch, and when the training
+            is stopped or interrupted within one.
         resume: go on from that file where it exists.
+        parameters: what you want to find again beside the curves (numbers and texts by name).
+        knobs: further knobs besides learning rate, momentum, weight decay, clipping and dropout.
         drift_steps: steps after which weights are compared, besides every epoch's end.
         verbose: 1: rank 0 tells of changes of the learning rate.
 
@@ -55,6 +64,8 @@ def callbacks(
     reducer = None if plateau is None else _plateau(plateau, verbose)
     noise = RankNoise()
     path = None if checkpoint is None else checkpoint_path(checkpoint)
+    writer = None if path is None else Checkpoint(path, name, noise, reducer)
+    _fit.install()
     chosen: list[keras.callbacks.Callback | None] = [
         SamePlan(),
         LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
@@ -69,7 +80,8 @@ def callbacks(
         Throughput(),
         DriftCheck(drift_steps),
         reducer,
-        Checkpoint(path, name, noise, reducer) if path is not None else None,
+        writer,
+        Live(name, parameters=parameters or {}, knobs=knobs, checkpoint=writer),
     ]
     return [callback for callback in chosen if callback is not None]
 

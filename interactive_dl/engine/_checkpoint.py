@@ -6,14 +6,19 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from interactive_dl.data.batches import Batches
+from interactive_dl.engine._fit_context import context_of
 from interactive_dl.engine._noise import RankNoise
+from interactive_dl.engine._position import Position
 from interactive_dl.engine.group import current
-from interactive_dl.errors import CheckpointError
+from interactive_dl.errors import CheckpointError, TooFewSamplesError
 
 RESTORED = "_idl_restored"
 _NOTE = "interactive_dl.json"
@@ -21,10 +26,10 @@ _PLATEAU_STATE = ("best", "wait", "cooldown_counter")
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Write the model, its optimizer's state and the epoch from rank 0 after every epoch.
+    """Write the model, its optimizer's state and the position after every epoch, and when asked.
 
-    The file is a plain ``.keras`` archive with one entry of ours; it is written under a temporary
-    name and renamed, so a killed job leaves the previous checkpoint whole.
+    The file is a plain ``.keras`` archive with one entry of ours; rank 0 writes it under a
+    temporary name and renames it, so a killed job leaves the previous checkpoint whole.
 
     Args:
         path: a ``.keras`` file; its folder is made.
@@ -45,24 +50,44 @@ class Checkpoint(keras.callbacks.Callback):
         self.name = name
         self.noise = noise
         self.plateau = plateau
+        self._written: Position | None = None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the checkpoint of this epoch."""
-        if current().rank == 0:
+    def write(self, position: Position) -> Path:
+        """Write the checkpoint of ``position``; every rank calls it.
+
+        Returns:
+            Where it is.
+        """
+        group = current()
+        metrics = group.allgather(metric_state(self.model)) if position.batch else None
+        if group.rank == 0:
             note = {
                 "name": self.name,
-                "epoch": epoch + 1,
+                **asdict(position),
+                "samples": _samples_before(self.model, position),
                 "plateau": _plateau_state(self.plateau),
                 "noise": self.noise.state(),
+                "metrics": metrics,
+                "is_rate_steered": context_of(self.model).is_rate_steered,
             }
             write_checkpoint(self.model, self.path, note)
+        self._written = position
+        return self.path
+
+    def write_epoch(self, position: Position) -> None:
+        """Write the checkpoint of an epoch's end, unless it stopped within: that was written then,
+        with the metrics that the validation has forgotten since.
+        """
+        if position != self._written:
+            self.write(position)
 
 
 class Resume(keras.callbacks.Callback):
-    """Go on from a checkpoint where there is one: weights, optimizer, epoch,
-    random generators, plateau.
+    """Go on from a checkpoint where there is one: weights, optimizer, position, metrics, random
+    generators, plateau.
 
-    Rank 0 reads the file; ``BroadcastState``, which comes later, hands the state on.
+    Rank 0 reads the file; ``BroadcastState``, which comes later, hands the state on. Within an
+    epoch only ``Batches`` can go on; with other data that epoch begins anew.
 
     Args:
         path: the checkpoint; a missing file means a fresh start.
@@ -80,9 +105,12 @@ class Resume(keras.callbacks.Callback):
         self.path = path
         self.noise = noise
         self.plateau = plateau
+        self._metrics: list[list[Any]] | None = None
+        self._steps_left: int | None = None
+        self._ends_epoch_only = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Restore, and let ``fit`` begin with the epoch after the last finished one.
+        """Restore, and let ``fit`` begin where the checkpoint was written.
 
         Raises:
             CheckpointError: the file is damaged or of another model. On every rank.
@@ -94,15 +122,55 @@ class Resume(keras.callbacks.Callback):
             raise CheckpointError(problem)
         if note is None:
             return
-        self.model._initial_epoch = note["epoch"]
+        begin = Position(note["step"], note["epoch"], note["batch"])
+        if begin.batch:
+            begin = self._begin_within(begin, note)
+        context = context_of(self.model)
+        context.begin, context.is_rate_steered = begin, note["is_rate_steered"]
+        self.model._initial_epoch = begin.epoch
         if self.plateau is not None:
             setattr(self.plateau, RESTORED, note["plateau"])
         if group.rank == 0:
-            print(f"Resuming {note['name']!r} after epoch {note['epoch']} from {self.path}.")
+            within = f" and {begin.batch} steps" if begin.batch else ""
+            print(
+                f"Resuming {note['name']!r} after epoch {begin.epoch}{within} from {self.path}.",
+                flush=True,
+            )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the sums of the steps before; Keras makes a model's metrics in the first step.
+
+        Then end the epoch with its last step. Keras, which expects as many steps as in the others,
+        would begin one more, find no batch, and have drawn random numbers already.
+        """
+        if self._metrics is not None:
+            add_metric_state(self.model, self._metrics)
+            self._metrics = None
+        if batch + 1 == self._steps_left and not self.model.stop_training:
+            self.model.stop_training = self._ends_epoch_only = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Go on with the next epoch."""
+        if self._ends_epoch_only:
+            self.model.stop_training = self._ends_epoch_only = False
+        self._steps_left = None
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the next ``fit`` its own first epoch."""
         self.model._initial_epoch = None
+
+    def _begin_within(self, begin: Position, note: dict[str, Any]) -> Position:
+        context = context_of(self.model)
+        training = context.data[0]
+        if not isinstance(training, Batches):
+            return replace(begin, batch=0)
+        try:
+            training.begin_within(begin.epoch, note["samples"])
+        except TooFewSamplesError:
+            return replace(begin, epoch=begin.epoch + 1, batch=0)
+        self._metrics = note["metrics"]
+        self._steps_left = training.steps_left
+        return begin
 
     def _restore(self) -> tuple[dict[str, Any] | None, str | None]:
         if not self.path.exists():
@@ -120,6 +188,40 @@ class Resume(keras.callbacks.Callback):
                 "Move it away to start anew, or pass callbacks(..., resume=False)."
             )
         return note, None
+
+
+def metric_state(model: keras.Model) -> list[Any]:
+    """This rank's sums of the epoch's metrics so far, as nested lists of numbers."""
+    return [keras.ops.convert_to_numpy(one.value).tolist() for one in _metric_variables(model)]
+
+
+def restore_metric_state(model: keras.Model, state: list[Any]) -> None:
+    """Take up this rank's sums."""
+    for variable, value in zip(_metric_variables(model), state, strict=True):
+        variable.assign(np.asarray(value, dtype=variable.dtype))
+
+
+def add_metric_state(model: keras.Model, by_rank: list[list[Any]]) -> None:
+    """Add sums that were noted by rank; another number of ranks adds their means."""
+    group = current()
+    for index, variable in enumerate(_metric_variables(model)):
+        noted = [np.asarray(states[index], dtype=np.float64) for states in by_rank]
+        mine = noted[group.rank] if len(noted) == group.size else np.mean(noted, axis=0)
+        variable.assign_add(mine.astype(variable.dtype))
+
+
+def _metric_variables(model: keras.Model) -> list[keras.Variable]:
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _samples_before(model: keras.Model, position: Position) -> int:
+    """Samples of the epoch that has begun, of all ranks, that are done with."""
+    context = context_of(model)
+    training = context.data[0]
+    if not position.batch or not isinstance(training, Batches):
+        return 0
+    done_here = position.batch - context.batches_before(position.epoch)
+    return training.samples_before(position.epoch, done_here)
 
 
 def write_checkpoint(model: keras.Model, path: Path, note: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ import keras
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from interactive_dl.data.batches import Batches, untuned
-from interactive_dl.engine import failures
+from interactive_dl.engine import _fit_context, _phases, failures
+from interactive_dl.engine._interrupt import AgreedInterrupt, listening
 from interactive_dl.engine._reduction import (
     distributed_optimizers,
     lift_out_of_loss_scaling,
@@ -24,13 +25,13 @@ from interactive_dl.engine._reduction import (
 )
 from interactive_dl.engine.group import current_and_whole
 
-_CONTEXT = "_idl_fit"
+_WRAPPED = "_idl_wrapped"
 _COMPILED_WITH = "_idl_compiled_with"
 
 
 def install() -> None:
     """Wrap the methods of all Keras models, once per process."""
-    if not hasattr(keras.Model.fit, _CONTEXT):
+    if not hasattr(keras.Model.fit, _WRAPPED):
         _wrap("make_train_function", _make_train_function)
         _wrap("fit", _fit)
         if keras.backend.backend() == "tensorflow":
@@ -43,11 +44,6 @@ def _wrap(name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
     """
     owner = next(base for base in keras.Model.__mro__ if name in vars(base))
     setattr(owner, name, wrapper(vars(owner)[name]))
-
-
-def data_of(model: keras.Model) -> tuple[Any, ...]:
-    """The data objects of the ``fit`` that runs on ``model``: training, then validation."""
-    return tuple(getattr(model, _CONTEXT, ()))
 
 
 def _make_train_function(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,26 +74,44 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
     def fit(self: keras.Model, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         _refuse_weights_that_keras_ignores(x, kwargs)
         _prepare(self)
-        if not distributed_optimizers(self):
-            return original(self, x, *args, **kwargs)
-        group = current_and_whole()
-        object.__setattr__(self, _CONTEXT, (x, kwargs.get("validation_data")))
-        try:
-            return original(self, x, *args, **kwargs)
-        except BaseException as error:
-            if failures.ended_by_peer(error):
-                raise failures.explain(group, error) from error
-            failures.tell(group, error)
-            failures.leave()
-            error.add_note(
-                f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}."
-            )
-            raise
-        finally:
-            object.__delattr__(self, _CONTEXT)
+        data = (x, kwargs.get("validation_data"))
+        with _fit_context.entered(self, data) as context:
+            _time_steps(self, context)
+            if _heeds_interrupts(kwargs.get("callbacks")):
+                context.signals = context.exits.enter_context(listening())
+            if not distributed_optimizers(self):
+                return original(self, x, *args, **kwargs)
+            group = current_and_whole()
+            try:
+                return original(self, x, *args, **kwargs)
+            except AgreedInterrupt:
+                raise
+            except BaseException as error:
+                if failures.ended_by_peer(error):
+                    raise failures.explain(group, error) from error
+                failures.tell(group, error)
+                failures.leave()
+                error.add_note(
+                    f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}."
+                )
+                raise
 
-    setattr(fit, _CONTEXT, True)
+    setattr(fit, _WRAPPED, True)
     return fit
+
+
+def _heeds_interrupts(callbacks: Any) -> bool:
+    listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    return any(getattr(callback, "heeds_interrupts", False) for callback in listed)
+
+
+def _time_steps(model: keras.Model, context: _fit_context.FitContext) -> None:
+    """Have the model's ``train_step`` tell the clock when its batch is there, during this ``fit``.
+
+    A step that was compiled before, by a ``fit`` of the same model, tells it already.
+    """
+    object.__setattr__(model, "train_step", _phases.clock().timed(model.train_step))
+    context.exits.callback(object.__delattr__, model, "train_step")
 
 
 def _refuse_weights_that_keras_ignores(x: Any, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from interactive_dl.engine import _fit
+from interactive_dl.engine import _fit_context
 from interactive_dl.engine.group import current
 
 
@@ -20,18 +20,11 @@ class AverageStatistics(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Average before a validation."""
-        self._average()
+        average_statistics(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Average before whatever comes at the end of an epoch, a checkpoint say."""
-        self._average()
-
-    def _average(self) -> None:
-        group = current()
-        for variable in self.model.non_trainable_variables:
-            if keras.backend.is_float_dtype(variable.dtype):
-                value = np.asarray(keras.ops.convert_to_numpy(variable.value))
-                variable.assign(group.average_array(value))
+        average_statistics(self.model)
 
 
 class MetricAverage(keras.callbacks.Callback):
@@ -64,8 +57,17 @@ class Throughput(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Publish the rate."""
-        training = next(iter(_fit.data_of(self.model)), None)
+        training = next(iter(_fit_context.data_of(self.model)), None)
         samples = getattr(training, "samples", None)
         if logs is not None and samples is not None:
             slowest_s = max(current().allgather(self._end_s - self._begin_s))
             logs["samples_per_s"] = samples / slowest_s if slowest_s > 0 else 0.0
+
+
+def average_statistics(model: keras.Model) -> None:
+    """Give all ranks the mean of their moving statistics; every rank calls it."""
+    group = current()
+    for variable in model.non_trainable_variables:
+        if keras.backend.is_float_dtype(variable.dtype):
+            value = np.asarray(keras.ops.convert_to_numpy(variable.value))
+            variable.assign(group.average_array(value))

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from interactive_dl.engine import _horovod
+from interactive_dl.engine import _control, _horovod, _phases
 
 _ATTRIBUTE = "_idl_reduction"
 
@@ -34,20 +34,31 @@ class Reduction:
     compression: _horovod.Compression
 
     def __call__(self, gradients: Sequence[Any]) -> list[Any]:
-        """Combine the gradients that are not None; shapes and dtypes stay."""
+        """Combine the gradients that are not None; shapes and dtypes stay.
+
+        The control word travels with them, and the clock of the step's phases sees them pass.
+        """
         present = [gradient for gradient in gradients if gradient is not None]
         if not present:
             return list(gradients)
-        reduced = iter(
-            _horovod.reduce(
-                _horovod.keras_framework(),
-                present,
-                name=self.name,
-                op=self.op,
-                compression=self.compression,
-            )
-        )
+        word, clock = _control.word(), _phases.clock()
+        ready = clock.gradients_ready(present)
+        *combined, said = self._combine([*present, word.send()])
+        clock.reduced(combined, ready)
+        word.receive(said)
+        reduced = iter(combined)
         return [None if gradient is None else next(reduced) for gradient in gradients]
+
+    def _combine(self, tensors: Sequence[Any]) -> list[Any]:
+        """The last tensor is the control word, of which a mean or a sum is wanted."""
+        framework = _horovod.keras_framework()
+        options: dict[str, Any] = {"compression": self.compression}
+        if self.op != "adasum":
+            return _horovod.reduce(framework, tensors, name=self.name, op=self.op, **options)
+        *gradients, word = tensors
+        combined = _horovod.reduce(framework, gradients, name=self.name, op="adasum", **options)
+        name = f"{self.name}.word"
+        return [*combined, *_horovod.reduce(framework, [word], name=name, op="sum", **options)]
 
 
 def reduction_of(optimizer: Any) -> Reduction | None:

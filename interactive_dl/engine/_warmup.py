@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from interactive_dl.engine import _rate
+from interactive_dl.engine._fit_context import batches_before, is_rate_steered
 from interactive_dl.engine.group import current
 from interactive_dl.engine.schedules import warmup_factor
 
@@ -16,7 +17,7 @@ class LearningRateWarmup(keras.callbacks.Callback):
 
     Source: Goyal et al. 2017 (arXiv 1706.02677), with Horovod's per-step formula: during epoch
     ``e`` and step ``s`` of ``S`` the factor is that of the fractional epoch ``e + (s + 1) / S``,
-    so that epochs end on round numbers.
+    so that epochs end on round numbers. A person who sets the learning rate meanwhile ends it.
 
     Args:
         warmup_epochs: length of the warm-up.
@@ -62,11 +63,12 @@ class LearningRateWarmup(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the rate of the coming step."""
-        if self._epoch >= self.warmup_epochs:
+        """Set the rate of the coming step, unless a person has taken the wheel."""
+        if self._epoch >= self.warmup_epochs or is_rate_steered(self.model):
             return
         start = self.start_factor if self.start_factor is not None else 1 / current().size
-        epoch = self._epoch + (batch + 1) / self._steps
+        done = batches_before(self.model, self._epoch) + batch + 1
+        epoch = self._epoch + done / self._steps
         factor = warmup_factor(epoch, self.warmup_epochs, start)
         assert self.full_rate is not None
         _rate.set_rate(

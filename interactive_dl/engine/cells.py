@@ -6,14 +6,15 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.engine import classic, failures, group, world
+from interactive_dl.engine import _program, classic, failures, group, world
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
 def install(shell: InteractiveShell) -> None:
-    """Complete Horovod for classic cells and watch for requests that fail on some ranks only.
+    """Complete Horovod for classic cells, keep the cells for replays, and watch for requests that
+    fail on some ranks only.
 
     ``showtraceback`` is the one thing that every failed request comes to, a cell or a function of
     a view, silent or not, with its exception at hand; IPython's events know of cells only.
@@ -29,6 +30,7 @@ def install(shell: InteractiveShell) -> None:
         return original(*args, **kwargs)
 
     shell.showtraceback = showtraceback
+    shell.events.register("pre_run_cell", _program.note_cell)
 
 
 def _after_failure(error: BaseException) -> None:

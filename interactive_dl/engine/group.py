@@ -29,6 +29,7 @@ class Group:
         local_size: number of the group's engines on this host.
         host: this engine's host name.
         engines: stable engine ids, by rank.
+        hosts: host names, by rank.
         comm: mpi4py communicator of just these engines, free for the user's own MPI calls.
     """
 
@@ -38,6 +39,7 @@ class Group:
     local_size: int
     host: str
     engines: tuple[int, ...]
+    hosts: tuple[str, ...]
     comm: MPI.Intracomm = field(compare=False)
     token: str
 
@@ -180,13 +182,15 @@ def _regroup(meeting: world.Meeting) -> None:
     formed = world.join(meeting)
     comm = formed.comm
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    host = socket.gethostname()
     _STATE.group = Group(
         rank=comm.Get_rank(),
         size=comm.Get_size(),
         local_rank=local.Get_rank(),
         local_size=local.Get_size(),
-        host=socket.gethostname(),
+        host=host,
         engines=formed.ids,
+        hosts=tuple(_waiting.allgather(comm, host)),
         comm=comm,
         token=_waiting.broadcast(comm, uuid.uuid4().hex, 0),
     )

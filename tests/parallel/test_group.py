@@ -10,6 +10,7 @@ import pytest
 
 from interactive_dl import engine
 from interactive_dl.engine import _horovod, world
+from interactive_dl.engine._reduction import reduction_of
 from interactive_dl.errors import GroupError
 
 
@@ -100,3 +101,13 @@ def test_averages_are_alike_bit_for_bit(group):
     np.testing.assert_allclose(average, np.mean(group.allgather(mine), axis=0), rtol=1e-6)
     assert len({array.tobytes() for array in group.allgather(average)}) == 1
     assert group.average({"loss": float(group.rank)}) == {"loss": (group.size - 1) / 2}
+
+
+def test_optimizers_of_ranks_with_different_pasts_meet_under_one_name(group):
+    alone = engine.init(engines=[group.rank])
+    for _ in range(alone.engines[0]):
+        engine.distribute("sgd")
+    together = engine.init(engines=range(group.size))
+    optimizer = engine.distribute("sgd")
+    names = together.allgather(reduction_of(optimizer).name)
+    assert names == [names[0]] * group.size

@@ -1,0 +1,78 @@
+"""What belongs to one running ``fit`` of a model, and ends with it, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from interactive_dl.engine._interrupt import Signals
+from interactive_dl.engine._position import Position
+
+_ATTRIBUTE = "_idl_fit_context"
+
+
+@dataclass
+class FitContext:
+    """One running ``fit``.
+
+    Attributes:
+        data: its data objects: training, then validation.
+        exits: what is to happen when it ends; they see the exception that it ends with.
+        begin: where it goes on, if it resumes an earlier one.
+        signals: interrupts since it began, where a callback of ours looks after them.
+        is_rate_steered: whether a person has set the learning rate.
+    """
+
+    data: tuple[Any, ...]
+    exits: ExitStack = field(default_factory=ExitStack)
+    begin: Position = field(default_factory=Position)
+    signals: Signals = field(default_factory=Signals)
+    is_rate_steered: bool = False
+
+    def batches_before(self, epoch: int) -> int:
+        """Steps of ``epoch`` (from 0) that were done before this ``fit``."""
+        return self.begin.batch if epoch == self.begin.epoch else 0
+
+
+@contextmanager
+def entered(model: keras.Model, data: tuple[Any, ...]) -> Iterator[FitContext]:
+    """Make a context that ``context_of`` finds while the body runs."""
+    context = FitContext(data)
+    object.__setattr__(model, _ATTRIBUTE, context)
+    try:
+        with context.exits:
+            yield context
+    finally:
+        object.__delattr__(model, _ATTRIBUTE)
+
+
+def context_of(model: keras.Model) -> FitContext:
+    """The context of the ``fit`` that runs on ``model``.
+
+    Raises:
+        AttributeError: none runs.
+    """
+    context: FitContext = getattr(model, _ATTRIBUTE)
+    return context
+
+
+def data_of(model: keras.Model) -> tuple[Any, ...]:
+    """The data objects of the running ``fit``: training, then validation; none outside of one."""
+    context: FitContext | None = getattr(model, _ATTRIBUTE, None)
+    return () if context is None else context.data
+
+
+def batches_before(model: keras.Model, epoch: int) -> int:
+    """Steps of ``epoch`` (from 0) that were done before the running ``fit``; 0 outside of one."""
+    context: FitContext | None = getattr(model, _ATTRIBUTE, None)
+    return 0 if context is None else context.batches_before(epoch)
+
+
+def is_rate_steered(model: keras.Model) -> bool:
+    """Whether a person has set the learning rate of the running ``fit``."""
+    context: FitContext | None = getattr(model, _ATTRIBUTE, None)
+    return context is not None and context.is_rate_steered

@@ -1,0 +1,294 @@
+"""A training that is watched and steered while it runs: rank 0 speaks for the group.
+
+Between two steps rank 0 looks whether commands have come. If so, or if a rank was interrupted, or a
+report is due, it raises a flag of the control word; after the step all ranks see it, meet, and do
+the same. Rank 0 tells the journal, whose owner may be the recorder or, without one, rank 0 itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import keras
+
+from interactive_dl.engine import _control, _phases, _rate, _told
+from interactive_dl.engine import knobs as _knobs
+from interactive_dl.engine._checkpoint import Checkpoint
+from interactive_dl.engine._control import Flag
+from interactive_dl.engine._fit_context import context_of
+from interactive_dl.engine._interrupt import AgreedInterrupt, Signals
+from interactive_dl.engine._position import Position
+from interactive_dl.engine._reduction import distributed_optimizers
+from interactive_dl.engine._reports import Reports
+from interactive_dl.engine._steersman import Steersman
+from interactive_dl.engine.group import Group, current
+from interactive_dl.telemetry import events
+from interactive_dl.telemetry.steering import Sent
+
+_LOOK_AROUND_S = 0.1
+_REPORT_EVERY_S = 0.2
+
+
+class Live(keras.callbacks.Callback):
+    """Publishes the run and carries out commands, on every rank after the same step.
+
+    Its presence has ``fit`` leave interrupts to it (``heeds_interrupts``).
+
+    Args:
+        name: the run's name.
+        parameters: what the person wants to find again beside the curves.
+        knobs: further knobs besides those of optimizer and dropout layers.
+        checkpoint: what writes the run's checkpoints; None where no path was given.
+
+    Attributes:
+        position: how far the training is.
+        steps_per_report: steps between two reports; 0: as time passes.
+    """
+
+    heeds_interrupts = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        parameters: Mapping[str, Any],
+        knobs: Iterable[_knobs.Knob] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.parameters = dict(parameters)
+        self.more_knobs = tuple(knobs)
+        self.checkpoint = checkpoint
+        self.position = Position()
+        self.steps_per_report = 0
+        self._signals = Signals()
+
+    # -- Keras calls -----------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Open the run.
+
+        Raises:
+            TelemetryError: the recorder cannot be reached or refuses. On every rank.
+        """
+        self._group: Group = current()
+        self._word = _control.word()
+        self._word.forget()
+        self._clock = _phases.clock()
+        self._clock.restart()
+        self._reports = Reports(self._group)
+        self._carries_word = bool(distributed_optimizers(self.model))
+        context = context_of(self.model)
+        self.position = context.begin
+        self._metrics: Mapping[str, float] = {}
+        steps_per_report = _knobs.Knob(
+            "steps_per_report",
+            get=lambda: self.steps_per_report,
+            set=lambda value: setattr(self, "steps_per_report", int(value)),
+            low=0,
+            integer=True,
+        )
+        self._steersman = Steersman(
+            self.model,
+            _knobs.knobs_of(self.model, (steps_per_report, *self.more_knobs)),
+            checkpoint=None if self.checkpoint is None else self.checkpoint.write,
+        )
+        self._told = _told.open(self._group, self.name, self._started)
+        context.exits.push(self._leave)
+        self._signals = context.signals
+        self._reported_s = time.monotonic()
+        self._reported_step = self.position.step
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note where the epoch begins."""
+        before = context_of(self.model).batches_before(epoch)
+        self.position = Position(self.position.step, epoch, before)
+        self._epoch_begin_s = time.monotonic()
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Load the flags that the step is to carry."""
+        if self._group.rank == 0:
+            if self._told.look_for_commands():
+                self._word.raise_flag(Flag.COMMAND)
+            if self._is_report_due():
+                self._word.raise_flag(Flag.REPORT)
+        if self._signals.count:
+            self._word.raise_flag(Flag.INTERRUPT)
+        self._word.load()
+        self._first_batch = batch
+        self._clock.begin()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Act on the flags that the step has carried.
+
+        Raises:
+            AgreedInterrupt: a rank was interrupted. On every rank.
+        """
+        done = batch + 1 - self._first_batch
+        self._clock.end(done)
+        at = self.position
+        self.position = replace(at, step=at.step + done, batch=at.batch + done)
+        self._metrics = logs or {}
+        flags = self._word.take() if self._carries_word else self._own_flags()
+        if flags & Flag.REPORT:
+            self._begin_report()
+        if flags & (Flag.COMMAND | Flag.INTERRUPT):
+            self._meet()
+        self._tell_report(self._reports.poll())
+        self._clock.callbacks_done()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Cut a validation short that nobody waits for any more; no collective lies within."""
+        if self._signals.count:
+            self.model.stop_evaluating = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Tell the epoch's metrics, which are the same on all ranks by now."""
+        self._tell_report(self._reports.finish())
+        if not self._is_cut:
+            self.position = Position(self.position.step, epoch + 1, 0)
+        self._told.tell(
+            events.EpochEnded(
+                epoch=epoch + 1,
+                step=self.position.step,
+                metrics={name: float(value) for name, value in (logs or {}).items()},
+                duration_s=time.monotonic() - self._epoch_begin_s,
+            )
+        )
+        self._meet()
+        if self.checkpoint is not None:
+            self.checkpoint.write_epoch(self.position)
+        if self._steersman.stops_now or self._steersman.stops_after_epoch:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Nothing is reported twice by the next training."""
+        self._tell_report(self._reports.finish())
+
+    # -- what ranks agree on -----------------------------------------------------------------------
+
+    def _own_flags(self) -> Flag:
+        """Flags without a reduction to carry them: one rank is all ranks; several meet only at the
+        end of an epoch.
+        """
+        if self._group.size > 1:
+            return _control.NOTHING
+        wanted = self._word.wanted
+        self._word.settle(wanted)
+        return wanted
+
+    def _meet(self) -> None:
+        """Hear rank 0's commands and everybody's interrupts, and act on them; all ranks call it."""
+        self._hear()
+        while self._steersman.is_paused:
+            self._told.wait_for_commands(_LOOK_AROUND_S)
+            self._hear()
+            self._clock.restart()
+
+    def _hear(self) -> None:
+        mine = self._told.take_commands()
+        interrupted = bool(self._signals.count)
+        heard = self._group.allgather((mine, interrupted))
+        self._word.settle(Flag.COMMAND)
+        commands, _ = heard[0]
+        for sent in commands:
+            self._carry_out(sent)
+        if any(interrupted for _, interrupted in heard):
+            self._signals.await_first()
+            self._keep()
+            raise AgreedInterrupt(
+                f"The training stopped on all {self._group.size} ranks after step"
+                f" {self.position.step}. Weights, optimizer and variables are as that step left"
+                " them; call fit again to go on."
+            )
+
+    def _carry_out(self, sent: Sent) -> None:
+        was_paused = self._steersman.is_paused
+        for event in self._steersman.carry_out(sent, self.position):
+            self._told.tell(event)
+        if self._steersman.stops_now and not self.model.stop_training:
+            self.model.stop_training = True
+            self._keep()
+        if self._steersman.is_paused != was_paused:
+            state: events.RunState = "paused" if self._steersman.is_paused else "running"
+            self._told.tell(events.StateChanged(state=state, reason=f"by {sent.who}"))
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether the training stops before the end of the epoch that has begun."""
+        steps = self.params.get("steps")
+        return self._steersman.stops_now and (steps is None or self.position.batch < steps)
+
+    def _keep(self) -> None:
+        """Nothing of what was trained is lost where a checkpoint was asked for."""
+        if self.checkpoint is not None:
+            path = self.checkpoint.write(self.position)
+            at = self.position
+            written = events.CheckpointWritten(step=at.step, epoch=at.epoch, path=str(path))
+            self._told.tell(written)
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def _is_report_due(self) -> bool:
+        if self._reports.is_pending or self._word.wanted & Flag.REPORT:
+            return False
+        if self.steps_per_report:
+            return self.position.step + 1 - self._reported_step >= self.steps_per_report
+        return time.monotonic() - self._reported_s >= _REPORT_EVERY_S
+
+    def _begin_report(self) -> None:
+        self._tell_report(self._reports.finish())
+        self._reports.begin(
+            self.position,
+            _rate.get_rate(self.model.optimizer),
+            self._metrics,
+            self._clock.take(),
+        )
+        self._reported_s = time.monotonic()
+        self._reported_step = self.position.step
+
+    def _tell_report(self, report: Any) -> None:
+        if report is not None:
+            self._told.tell_report(report, _told.samples_per_step(self.model, self._group))
+
+    def _started(self) -> events.Started:
+        return _told.started(
+            self.name,
+            self.model,
+            self._group,
+            position=self.position,
+            fit_parameters=self.params,
+            parameters=self.parameters,
+            knobs=self._steersman.knobs,
+        )
+
+    def _leave(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """However ``fit`` ends: say how."""
+        self._word.forget()
+        outcome, reason = _outcome(error, self._steersman.stopped_by)
+        self._told.close(
+            events.Ended(
+                outcome=outcome,
+                reason=reason,
+                step=self.position.step,
+                epoch=self.position.epoch,
+            )
+        )
+
+
+def _outcome(error: BaseException | None, stopped_by: str) -> tuple[Any, str]:
+    if error is None:
+        return ("stopped", stopped_by) if stopped_by else ("finished", "")
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", str(error)
+    return "failed", f"{type(error).__name__}: {error}"

@@ -1,0 +1,126 @@
+"""What all ranks measured, gathered without making a step wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from interactive_dl.engine import _waiting
+from interactive_dl.engine._phases import Phases
+from interactive_dl.engine._position import Position
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from interactive_dl.engine.group import Group
+
+_PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A moment of the training, all ranks together.
+
+    Attributes:
+        position: when it was.
+        learning_rate: of the step that had just ended.
+        metrics: means over the ranks.
+        phases: by rank.
+        cpu_percent: by rank; 100 is one core.
+        rss_bytes: memory, by rank.
+    """
+
+    position: Position
+    learning_rate: float
+    metrics: dict[str, float]
+    phases: tuple[Phases, ...]
+    cpu_percent: tuple[float, ...]
+    rss_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    position: Position
+    learning_rate: float
+    names: tuple[str, ...]
+    gathered: np.ndarray
+    request: MPI.Request
+
+
+class Reports:
+    """One gathering at a time; every rank calls ``begin`` after the same step.
+
+    Args:
+        group: the ranks.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call says nothing yet
+        self._pending: _Pending | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a gathering is under way."""
+        return self._pending is not None
+
+    def begin(
+        self,
+        position: Position,
+        learning_rate: float,
+        metrics: Mapping[str, float],
+        phases: Phases,
+    ) -> None:
+        """Send this rank's numbers; the same names of metrics on every rank."""
+        names = tuple(sorted(metrics))
+        mine = [
+            *(float(metrics[name]) for name in names),
+            *(getattr(phases, name) for name in _PHASES),
+            float(phases.steps),
+            self._process.cpu_percent(),
+            float(self._process.memory_info().rss),
+        ]
+        numbers = np.array(mine, dtype=np.float64)
+        gathered = np.empty((self._group.size, numbers.size), dtype=np.float64)
+        request = self._group.comm.Iallgather(numbers, gathered)
+        self._pending = _Pending(position, learning_rate, names, gathered, request)
+
+    def poll(self) -> Report | None:
+        """The report, once everybody's numbers are here."""
+        if self._pending is None or not self._pending.request.Test():
+            return None
+        return self._complete()
+
+    def finish(self) -> Report | None:
+        """Wait for the report that is under way, if one is.
+
+        Raises:
+            PeerFailedError: a rank failed before it sent its numbers.
+        """
+        if self._pending is None:
+            return None
+        _waiting.wait(self._group.comm, self._pending.request)
+        return self._complete()
+
+    def _complete(self) -> Report:
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        table = pending.gathered
+        count = len(pending.names)
+        phases = tuple(
+            Phases(int(row[len(_PHASES)]), *map(float, row[: len(_PHASES)]))
+            for row in table[:, count:]
+        )
+        return Report(
+            pending.position,
+            pending.learning_rate,
+            dict(zip(pending.names, map(float, table[:, :count].mean(axis=0)), strict=True)),
+            phases,
+            tuple(map(float, table[:, -2])),
+            tuple(map(int, table[:, -1])),
+        )

@@ -1,0 +1,115 @@
+"""Carries commands out on one rank; every rank gets the same ones after the same step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from interactive_dl.engine import _evaluation
+from interactive_dl.engine import knobs as _knobs
+from interactive_dl.engine._fit_context import context_of
+from interactive_dl.engine._position import Position
+from interactive_dl.engine.knobs import Knob
+from interactive_dl.telemetry import events, steering
+from interactive_dl.telemetry.steering import Sent
+
+
+class Steersman:
+    """What a training does with commands.
+
+    Args:
+        model: the model that trains.
+        knobs: what can be set, by name.
+        checkpoint: writes one of a position, returns where; None where the run has no checkpoints.
+
+    Attributes:
+        is_paused: whether the training is to wait.
+        stops_now: whether it is to end after this step.
+        stops_after_epoch: whether it is to end with this epoch.
+        stopped_by: who stopped it and how; empty while nobody has.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        knobs: Mapping[str, Knob],
+        *,
+        checkpoint: Callable[[Position], Path] | None,
+    ) -> None:
+        self.knobs = knobs
+        self.is_paused = self.stops_now = self.stops_after_epoch = False
+        self.stopped_by = ""
+        self._model = model
+        self._checkpoint = checkpoint
+
+    def carry_out(self, sent: Sent, position: Position) -> Iterator[events.Event]:
+        """Do what a command says.
+
+        Yields:
+            What came of it: ``CommandApplied``, or ``CommandRefused`` where it cannot be done; then
+            nothing has changed.
+        """
+        try:
+            results = list(self._do(sent, position))
+        except _Refused as refused:
+            yield events.CommandRefused(id=sent.id, reason=str(refused))
+            return
+        changes = tuple(one for one in results if isinstance(one, events.Change))
+        yield events.CommandApplied(id=sent.id, step=position.step, changes=changes)
+        yield from (one for one in results if not isinstance(one, events.Change))
+
+    def _do(self, sent: Sent, position: Position) -> Iterator[Any]:
+        match sent.command:
+            case steering.SetKnobs(values=values):
+                yield from self._set(values)
+            case steering.Pause():
+                self.is_paused = True
+            case steering.Resume():
+                self.is_paused = False
+            case steering.Stop(after=after):
+                self.is_paused = False
+                self.stops_now |= after == "step"
+                self.stops_after_epoch |= after == "epoch"
+                self.stopped_by = f"by {sent.who}, after the {after}"
+            case steering.WriteCheckpoint():
+                yield self._write_checkpoint(position)
+            case steering.Evaluate():
+                yield self._evaluate(position)
+            case other:
+                raise _Refused(f"This run cannot carry out {type(other).__name__}.")
+
+    def _set(self, values: Mapping[str, Any]) -> Iterator[events.Change]:
+        try:
+            checked = _knobs.check(self.knobs, values)
+        except ValueError as error:
+            raise _Refused(str(error)) from error
+        before = {name: self.knobs[name].get() for name in checked}
+        for name, value in checked.items():
+            self.knobs[name].set(value)
+        if "learning_rate" in checked:
+            context_of(self._model).is_rate_steered = True
+        if any(self.knobs[name].needs_retrace for name in checked):
+            self._model.make_train_function(force=True)
+        for name, old in before.items():
+            yield events.Change(name=name, old=old, new=self.knobs[name].get())
+
+    def _write_checkpoint(self, position: Position) -> events.CheckpointWritten:
+        if self._checkpoint is None:
+            raise _Refused(
+                "The run has no checkpoint file."
+                ' Give it one: engine.callbacks(name, checkpoint="name.keras").'
+            )
+        path = self._checkpoint(position)
+        return events.CheckpointWritten(step=position.step, epoch=position.epoch, path=str(path))
+
+    def _evaluate(self, position: Position) -> events.Evaluated:
+        if not _evaluation.has_data(self._model):
+            raise _Refused("The run has no validation data: model.fit(..., validation_data=val).")
+        return events.Evaluated(step=position.step, metrics=_evaluation.evaluate(self._model))
+
+
+class _Refused(Exception):
+    """A command that cannot be carried out; nothing has changed."""
