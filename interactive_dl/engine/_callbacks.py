@@ -12,6 +12,7 @@ from interactive_dl.engine import _fit
 from interactive_dl.engine._agreement import DriftCheck, EpochOrder, SamePlan
 from interactive_dl.engine._broadcast import BroadcastState
 from interactive_dl.engine._checkpoint import RESTORED, Checkpoint, Resume, checkpoint_path
+from interactive_dl.engine._keep_position import KeepPosition
 from interactive_dl.engine._live import Live
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
 from interactive_dl.engine._noise import RankNoise
@@ -67,11 +68,12 @@ def callbacks(
     writer = None if path is None else Checkpoint(path, name, noise, reducer)
     _fit.install()
     chosen: list[keras.callbacks.Callback | None] = [
+        KeepPosition(),
         SamePlan(),
         LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
         if warmup_epochs
         else None,
-        Resume(path, noise, reducer) if path is not None and resume else None,
+        Resume(path if resume else None, noise, reducer),
         BroadcastState(),
         noise,
         EpochOrder(),

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from interactive_dl.data.batches import Batches
-from interactive_dl.engine._fit_context import context_of
+from interactive_dl.engine._fit_context import FitContext, context_of
 from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._position import Position
 from interactive_dl.engine.group import current
@@ -52,52 +52,53 @@ class Checkpoint(keras.callbacks.Callback):
         self.plateau = plateau
         self._written: Position | None = None
 
-    def write(self, position: Position) -> Path:
-        """Write the checkpoint of ``position``; every rank calls it.
+    def write(self) -> Path:
+        """Write the checkpoint of where the training is; every rank calls it.
 
         Returns:
-            Where it is.
+            Where the file is.
         """
-        group = current()
+        group, context = current(), context_of(self.model)
+        position = context.position
         metrics = group.allgather(metric_state(self.model)) if position.batch else None
         if group.rank == 0:
             note = {
                 "name": self.name,
                 **asdict(position),
-                "samples": _samples_before(self.model, position),
-                "plateau": _plateau_state(self.plateau),
-                "noise": self.noise.state(),
+                "samples": context.samples_before(),
                 "metrics": metrics,
-                "is_rate_steered": context_of(self.model).is_rate_steered,
+                "plateau": plateau_state(self.plateau),
+                "noise": self.noise.state(),
+                "is_rate_steered": context.is_rate_steered,
             }
             write_checkpoint(self.model, self.path, note)
         self._written = position
         return self.path
 
-    def write_epoch(self, position: Position) -> None:
+    def write_epoch(self) -> None:
         """Write the checkpoint of an epoch's end, unless it stopped within: that was written then,
         with the metrics that the validation has forgotten since.
         """
-        if position != self._written:
-            self.write(position)
+        if context_of(self.model).position != self._written:
+            self.write()
 
 
 class Resume(keras.callbacks.Callback):
-    """Go on from a checkpoint where there is one: weights, optimizer, position, metrics, random
-    generators, plateau.
+    """Go on where a checkpoint was written, or where a rank was lost: weights, optimizer, position,
+    metrics, random generators, plateau.
 
     Rank 0 reads the file; ``BroadcastState``, which comes later, hands the state on. Within an
     epoch only ``Batches`` can go on; with other data that epoch begins anew.
 
     Args:
-        path: the checkpoint; a missing file means a fresh start.
+        path: the checkpoint; a missing file means a fresh start, as does no path.
         noise: whose random state to restore.
         plateau: whose state to restore as well.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         noise: RankNoise,
         plateau: keras.callbacks.ReduceLROnPlateau | None = None,
     ) -> None:
@@ -105,37 +106,24 @@ class Resume(keras.callbacks.Callback):
         self.path = path
         self.noise = noise
         self.plateau = plateau
-        self._metrics: list[list[Any]] | None = None
         self._steps_left: int | None = None
         self._ends_epoch_only = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Restore, and let ``fit`` begin where the checkpoint was written.
+        """Restore, and let ``fit`` begin where it is to go on.
 
         Raises:
             CheckpointError: the file is damaged or of another model. On every rank.
         """
-        group = current()
-        note, problem = self._restore() if group.rank == 0 else (None, None)
-        note, problem = group.broadcast((note, problem))
-        if problem is not None:
-            raise CheckpointError(problem)
-        if note is None:
-            return
-        begin = Position(note["step"], note["epoch"], note["batch"])
-        if begin.batch:
-            begin = self._begin_within(begin, note)
         context = context_of(self.model)
-        context.begin, context.is_rate_steered = begin, note["is_rate_steered"]
-        self.model._initial_epoch = begin.epoch
-        if self.plateau is not None:
-            setattr(self.plateau, RESTORED, note["plateau"])
-        if group.rank == 0:
-            within = f" and {begin.batch} steps" if begin.batch else ""
-            print(
-                f"Resuming {note['name']!r} after epoch {begin.epoch}{within} from {self.path}.",
-                flush=True,
-            )
+        if not context.losses and not self._read():
+            return
+        self._steps_left = None
+        if context.begin.batch:
+            self._steps_left = context.data[0].steps_left
+        context.position = context.begin
+        self.model._initial_epoch = context.begin.epoch
+        context.exits.callback(setattr, self.model, "_initial_epoch", None)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the sums of the steps before; Keras makes a model's metrics in the first step.
@@ -143,9 +131,10 @@ class Resume(keras.callbacks.Callback):
         Then end the epoch with its last step. Keras, which expects as many steps as in the others,
         would begin one more, find no batch, and have drawn random numbers already.
         """
-        if self._metrics is not None:
-            add_metric_state(self.model, self._metrics)
-            self._metrics = None
+        context = context_of(self.model)
+        if context.metrics is not None:
+            add_metric_state(self.model, context.metrics)
+            context.metrics = None
         if batch + 1 == self._steps_left and not self.model.stop_training:
             self.model.stop_training = self._ends_epoch_only = True
 
@@ -155,39 +144,71 @@ class Resume(keras.callbacks.Callback):
             self.model.stop_training = self._ends_epoch_only = False
         self._steps_left = None
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Leave the next ``fit`` its own first epoch."""
-        self.model._initial_epoch = None
-
-    def _begin_within(self, begin: Position, note: dict[str, Any]) -> Position:
+    def _read(self) -> bool:
+        """Read the file, if there is one, and say what it says to all ranks."""
+        if self.path is None:
+            return False
+        group = current()
+        note, problem = self._restore(self.path) if group.rank == 0 else (None, None)
+        note, problem = group.broadcast((note, problem))
+        if problem is not None:
+            raise CheckpointError(problem)
+        if note is None:
+            return False
         context = context_of(self.model)
-        training = context.data[0]
-        if not isinstance(training, Batches):
-            return replace(begin, batch=0)
-        try:
-            training.begin_within(begin.epoch, note["samples"])
-        except TooFewSamplesError:
-            return replace(begin, epoch=begin.epoch + 1, batch=0)
-        self._metrics = note["metrics"]
-        self._steps_left = training.steps_left
-        return begin
+        position = Position(note["step"], note["epoch"], note["batch"])
+        begin_at(context, position, note["samples"], note["metrics"])
+        context.is_rate_steered = note["is_rate_steered"]
+        if self.plateau is not None:
+            setattr(self.plateau, RESTORED, note["plateau"])
+        if group.rank == 0:
+            at = context.begin
+            within = f" and {at.batch} steps" if at.batch else ""
+            print(
+                f"Resuming {note['name']!r} after epoch {at.epoch}{within} from {self.path}.",
+                flush=True,
+            )
+        return True
 
-    def _restore(self) -> tuple[dict[str, Any] | None, str | None]:
-        if not self.path.exists():
+    def _restore(self, path: Path) -> tuple[dict[str, Any] | None, str | None]:
+        if not path.exists():
             return None, None
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         try:
-            note = read_note(self.path)
-            self.model.load_weights(self.path)
+            note = read_note(path)
+            self.model.load_weights(path)
             self.noise.restore(note["noise"])
         except (CheckpointError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             return None, (
-                f"The checkpoint {self.path} cannot be resumed: {error}\n"
+                f"The checkpoint {path} cannot be resumed: {error}\n"
                 "Move it away to start anew, or pass callbacks(..., resume=False)."
             )
         return note, None
+
+
+def begin_at(
+    context: FitContext, position: Position, samples: int, metrics: list[list[Any]] | None
+) -> None:
+    """Have ``fit`` go on at ``position``, as far as its data can.
+
+    Args:
+        context: of the ``fit``.
+        position: where.
+        samples: of the epoch that has begun, of all ranks, done before.
+        metrics: that epoch's sums so far, by rank.
+    """
+    training = context.data[0]
+    if position.batch and isinstance(training, Batches):
+        try:
+            training.begin_within(position.epoch, samples)
+        except TooFewSamplesError:
+            position = replace(position, epoch=position.epoch + 1, batch=0)
+    elif position.batch:
+        position = replace(position, batch=0)
+    context.begin = position
+    context.metrics = metrics if position.batch else None
 
 
 def metric_state(model: keras.Model) -> list[Any]:
@@ -212,16 +233,6 @@ def add_metric_state(model: keras.Model, by_rank: list[list[Any]]) -> None:
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
-
-
-def _samples_before(model: keras.Model, position: Position) -> int:
-    """Samples of the epoch that has begun, of all ranks, that are done with."""
-    context = context_of(model)
-    training = context.data[0]
-    if not position.batch or not isinstance(training, Batches):
-        return 0
-    done_here = position.batch - context.batches_before(position.epoch)
-    return training.samples_before(position.epoch, done_here)
 
 
 def write_checkpoint(model: keras.Model, path: Path, note: Mapping[str, Any]) -> None:
@@ -261,5 +272,5 @@ def checkpoint_path(path: str | os.PathLike[str]) -> Path:
     return checked
 
 
-def _plateau_state(plateau: keras.callbacks.ReduceLROnPlateau | None) -> dict[str, Any]:
+def plateau_state(plateau: keras.callbacks.ReduceLROnPlateau | None) -> dict[str, Any]:
     return {} if plateau is None else {key: getattr(plateau, key) for key in _PLATEAU_STATE}

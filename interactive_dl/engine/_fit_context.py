@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from interactive_dl.data.batches import Batches
 from interactive_dl.engine._interrupt import Signals
 from interactive_dl.engine._position import Position
 
@@ -23,6 +24,9 @@ class FitContext:
         data: its data objects: training, then validation.
         exits: what is to happen when it ends; they see the exception that it ends with.
         begin: where it goes on, if it resumes an earlier one.
+        position: how far it is.
+        losses: how often it has gone on after the loss of a rank.
+        metrics: sums of the epoch's metrics before ``begin``, by rank; None at an epoch's start.
         signals: interrupts since it began, where a callback of ours looks after them.
         is_rate_steered: whether a person has set the learning rate.
     """
@@ -30,12 +34,33 @@ class FitContext:
     data: tuple[Any, ...]
     exits: ExitStack = field(default_factory=ExitStack)
     begin: Position = field(default_factory=Position)
+    position: Position = field(default_factory=Position)
+    losses: int = 0
+    metrics: list[list[Any]] | None = None
     signals: Signals = field(default_factory=Signals)
     is_rate_steered: bool = False
 
     def batches_before(self, epoch: int) -> int:
         """Steps of ``epoch`` (from 0) that were done before this ``fit``."""
         return self.begin.batch if epoch == self.begin.epoch else 0
+
+    def is_whole(self, steps_per_epoch: int | None) -> bool:
+        """Whether all steps of the epoch that has begun are done."""
+        left = steps_per_epoch
+        if self.position.epoch == self.begin.epoch and isinstance(self.data[0], Batches):
+            left = self.data[0].steps_left
+        done = self.position.batch - self.batches_before(self.position.epoch)
+        return left is None or done >= left
+
+    def samples_before(self) -> int:
+        """Samples of the epoch that has begun, of all ranks, that are done with; 0 where the data
+        cannot go on within an epoch.
+        """
+        training = self.data[0]
+        if not self.position.batch or not isinstance(training, Batches):
+            return 0
+        done = self.position.batch - self.batches_before(self.position.epoch)
+        return training.samples_before(self.position.epoch, done)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +20,6 @@ from interactive_dl.engine._checkpoint import Checkpoint
 from interactive_dl.engine._control import Flag
 from interactive_dl.engine._fit_context import context_of
 from interactive_dl.engine._interrupt import AgreedInterrupt, Signals
-from interactive_dl.engine._position import Position
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine._reports import Reports
 from interactive_dl.engine._steersman import Steersman
@@ -45,7 +43,6 @@ class Live(keras.callbacks.Callback):
         checkpoint: what writes the run's checkpoints; None where no path was given.
 
     Attributes:
-        position: how far the training is.
         steps_per_report: steps between two reports; 0: as time passes.
     """
 
@@ -64,7 +61,6 @@ class Live(keras.callbacks.Callback):
         self.parameters = dict(parameters)
         self.more_knobs = tuple(knobs)
         self.checkpoint = checkpoint
-        self.position = Position()
         self.steps_per_report = 0
         self._signals = Signals()
 
@@ -77,14 +73,13 @@ class Live(keras.callbacks.Callback):
             TelemetryError: the recorder cannot be reached or refuses. On every rank.
         """
         self._group: Group = current()
+        self._context = context_of(self.model)
         self._word = _control.word()
         self._word.forget()
         self._clock = _phases.clock()
         self._clock.restart()
         self._reports = Reports(self._group)
         self._carries_word = bool(distributed_optimizers(self.model))
-        context = context_of(self.model)
-        self.position = context.begin
         self._metrics: Mapping[str, float] = {}
         steps_per_report = _knobs.Knob(
             "steps_per_report",
@@ -99,15 +94,13 @@ class Live(keras.callbacks.Callback):
             checkpoint=None if self.checkpoint is None else self.checkpoint.write,
         )
         self._told = _told.open(self._group, self.name, self._started)
-        context.exits.push(self._leave)
-        self._signals = context.signals
+        self._context.exits.push(self._leave)
+        self._signals = self._context.signals
         self._reported_s = time.monotonic()
-        self._reported_step = self.position.step
+        self._reported_step = self._context.position.step
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note where the epoch begins."""
-        before = context_of(self.model).batches_before(epoch)
-        self.position = Position(self.position.step, epoch, before)
+        """Start the epoch's clock."""
         self._epoch_begin_s = time.monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -129,10 +122,7 @@ class Live(keras.callbacks.Callback):
         Raises:
             AgreedInterrupt: a rank was interrupted. On every rank.
         """
-        done = batch + 1 - self._first_batch
-        self._clock.end(done)
-        at = self.position
-        self.position = replace(at, step=at.step + done, batch=at.batch + done)
+        self._clock.end(batch + 1 - self._first_batch)
         self._metrics = logs or {}
         flags = self._word.take() if self._carries_word else self._own_flags()
         if flags & Flag.REPORT:
@@ -150,19 +140,17 @@ class Live(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell the epoch's metrics, which are the same on all ranks by now."""
         self._tell_report(self._reports.finish())
-        if not self._is_cut:
-            self.position = Position(self.position.step, epoch + 1, 0)
         self._told.tell(
             events.EpochEnded(
                 epoch=epoch + 1,
-                step=self.position.step,
+                step=self._context.position.step,
                 metrics={name: float(value) for name, value in (logs or {}).items()},
                 duration_s=time.monotonic() - self._epoch_begin_s,
             )
         )
         self._meet()
         if self.checkpoint is not None:
-            self.checkpoint.write_epoch(self.position)
+            self.checkpoint.write_epoch()
         if self._steersman.stops_now or self._steersman.stops_after_epoch:
             self.model.stop_training = True
 
@@ -203,13 +191,13 @@ class Live(keras.callbacks.Callback):
             self._keep()
             raise AgreedInterrupt(
                 f"The training stopped on all {self._group.size} ranks after step"
-                f" {self.position.step}. Weights, optimizer and variables are as that step left"
-                " them; call fit again to go on."
+                f" {self._context.position.step}. Weights, optimizer and variables are as that"
+                " step left them; call fit again to go on."
             )
 
     def _carry_out(self, sent: Sent) -> None:
         was_paused = self._steersman.is_paused
-        for event in self._steersman.carry_out(sent, self.position):
+        for event in self._steersman.carry_out(sent, self._context.position):
             self._told.tell(event)
         if self._steersman.stops_now and not self.model.stop_training:
             self.model.stop_training = True
@@ -218,17 +206,11 @@ class Live(keras.callbacks.Callback):
             state: events.RunState = "paused" if self._steersman.is_paused else "running"
             self._told.tell(events.StateChanged(state=state, reason=f"by {sent.who}"))
 
-    @property
-    def _is_cut(self) -> bool:
-        """Whether the training stops before the end of the epoch that has begun."""
-        steps = self.params.get("steps")
-        return self._steersman.stops_now and (steps is None or self.position.batch < steps)
-
     def _keep(self) -> None:
         """Nothing of what was trained is lost where a checkpoint was asked for."""
         if self.checkpoint is not None:
-            path = self.checkpoint.write(self.position)
-            at = self.position
+            path = self.checkpoint.write()
+            at = self._context.position
             written = events.CheckpointWritten(step=at.step, epoch=at.epoch, path=str(path))
             self._told.tell(written)
 
@@ -238,19 +220,19 @@ class Live(keras.callbacks.Callback):
         if self._reports.is_pending or self._word.wanted & Flag.REPORT:
             return False
         if self.steps_per_report:
-            return self.position.step + 1 - self._reported_step >= self.steps_per_report
+            return self._context.position.step + 1 - self._reported_step >= self.steps_per_report
         return time.monotonic() - self._reported_s >= _REPORT_EVERY_S
 
     def _begin_report(self) -> None:
         self._tell_report(self._reports.finish())
         self._reports.begin(
-            self.position,
+            self._context.position,
             _rate.get_rate(self.model.optimizer),
             self._metrics,
             self._clock.take(),
         )
         self._reported_s = time.monotonic()
-        self._reported_step = self.position.step
+        self._reported_step = self._context.position.step
 
     def _tell_report(self, report: Any) -> None:
         if report is not None:
@@ -261,7 +243,7 @@ class Live(keras.callbacks.Callback):
             self.name,
             self.model,
             self._group,
-            position=self.position,
+            position=self._context.position,
             fit_parameters=self.params,
             parameters=self.parameters,
             knobs=self._steersman.knobs,
@@ -280,8 +262,8 @@ class Live(keras.callbacks.Callback):
             events.Ended(
                 outcome=outcome,
                 reason=reason,
-                step=self.position.step,
-                epoch=self.position.epoch,
+                step=self._context.position.step,
+                epoch=self._context.position.epoch,
             )
         )
 

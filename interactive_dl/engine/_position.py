@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -18,3 +18,7 @@ class Position:
     step: int = 0
     epoch: int = 0
     batch: int = 0
+
+    def after(self, steps: int) -> Position:
+        """Some steps further in the same epoch."""
+        return replace(self, step=self.step + steps, batch=self.batch + steps)

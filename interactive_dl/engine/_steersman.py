@@ -23,7 +23,7 @@ class Steersman:
     Args:
         model: the model that trains.
         knobs: what can be set, by name.
-        checkpoint: writes one of a position, returns where; None where the run has no checkpoints.
+        checkpoint: writes one, returns where; None where the run has no checkpoints.
 
     Attributes:
         is_paused: whether the training is to wait.
@@ -37,7 +37,7 @@ class Steersman:
         model: keras.Model,
         knobs: Mapping[str, Knob],
         *,
-        checkpoint: Callable[[Position], Path] | None,
+        checkpoint: Callable[[], Path] | None,
     ) -> None:
         self.knobs = knobs
         self.is_paused = self.stops_now = self.stops_after_epoch = False
@@ -102,7 +102,7 @@ class Steersman:
                 "The run has no checkpoint file."
                 ' Give it one: engine.callbacks(name, checkpoint="name.keras").'
             )
-        path = self._checkpoint(position)
+        path = self._checkpoint()
         return events.CheckpointWritten(step=position.step, epoch=position.epoch, path=str(path))
 
     def _evaluate(self, position: Position) -> events.Evaluated:
