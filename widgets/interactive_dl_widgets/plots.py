@@ -1,0 +1,157 @@
+"""The Bokeh plots of a run, without data: what is drawn, in which colours, what a hover tells.
+
+Texts, axes and grounds get their colours in the browser, from JupyterLab's theme.
+"""
+
+from __future__ import annotations
+
+from bokeh.models import (
+    BasicTickFormatter,
+    ColumnDataSource,
+    DataRange1d,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    Range1d,
+)
+from bokeh.plotting import figure
+
+from interactive_dl_widgets.views.ranks import PHASES
+
+TRAINING, VALIDATION, EVALUATED = "#4c8bf5", "#f0883e", "#a371f7"
+PHASE_COLOURS = {
+    "data_wait_s": "#e3a008",
+    "compute_s": "#4c8bf5",
+    "allreduce_wait_s": "#a371f7",
+    "other_s": "#8b949e",
+}
+PHASE_NAMES = {
+    "data_wait_s": "data wait",
+    "compute_s": "compute",
+    "allreduce_wait_s": "allreduce wait",
+    "other_s": "other",
+}
+FAST, SLOW = "#4c8bf5", "#e5534b"
+METRIC_SOURCES = ("reported", "smooth", "validation", "evaluated")
+LEAST_RELATIVE, MOST_RELATIVE = 0.6, 1.4
+_HEIGHT_PX = 210
+_SHADES = 41
+_NAMED_RANKS = 16
+
+
+def metric_plot(metric: str, *, log: bool) -> figure:
+    """Training and validation of a metric over steps."""
+    plot = _plot("step", metric, y_axis_type="log" if log else "linear")
+    reported, smooth, validation, evaluated = (_source(name, "x", "y") for name in METRIC_SOURCES)
+    plot.line("x", "y", source=reported, color=TRAINING, alpha=0.35, line_width=1)
+    line = plot.line("x", "y", source=smooth, color=TRAINING, line_width=2)
+    plot.line("x", "y", source=validation, color=VALIDATION, line_width=2)
+    dots = plot.scatter("x", "y", source=validation, color=VALIDATION, size=6)
+    asked = plot.scatter("x", "y", source=evaluated, color=EVALUATED, size=9, marker="diamond")
+    tips = [("step", "@x{0,0}"), (metric, "@y{0.0000}")]
+    plot.add_tools(HoverTool(renderers=[line], tooltips=tips, mode="vline"))
+    plot.add_tools(HoverTool(renderers=[dots, asked], tooltips=tips))
+    return plot
+
+
+def throughput_plot() -> figure:
+    """Samples per second over steps, and what they would be if no rank waited for another."""
+    plot = _plot("step", "samples/s")
+    plot.y_range = DataRange1d(start=0, range_padding=0.15)
+    rate, ideal = _source("rate", "x", "y"), _source("ideal", "x", "y")
+    line = plot.line("x", "y", source=rate, color=TRAINING, line_width=1.5)
+    plot.varea("x", 0, "y", source=rate, color=TRAINING, alpha=0.12)
+    plot.line("x", "y", source=ideal, color="#8b949e", line_dash="dashed", line_width=1.5)
+    tips = [("step", "@x{0,0}"), ("samples/s", "@y{0,0}")]
+    plot.add_tools(HoverTool(renderers=[line], tooltips=tips, mode="vline"))
+    plot.yaxis.formatter = BasicTickFormatter(use_scientific=False)
+    return plot
+
+
+def heat_map_plot(ranks: int) -> figure:
+    """A cell for each rank and moment, coloured by its own time beside the median rank's."""
+    plot = _plot("step", "rank")
+    names = ("x", "width", "rank", "relative", "host", *PHASES)
+    cells = _source("cells", *names)
+    mapper = LinearColorMapper(palette=_shades(), low=LEAST_RELATIVE, high=MOST_RELATIVE)
+    gap = 0.08 if ranks <= _NAMED_RANKS else 0.0
+    rects = plot.rect(
+        "x",
+        "rank",
+        "width",
+        1 - gap,
+        source=cells,
+        fill_color={"field": "relative", "transform": mapper},
+        line_color=None,
+    )
+    plot.x_range = DataRange1d(range_padding=0)
+    _rank_axis(plot, ranks)
+    tips = [
+        ("rank", "@rank{0} on @host"),
+        ("step", "@x{0,0}"),
+        ("beside the median", "@relative{0.00}"),
+        *((PHASE_NAMES[name], f"@{name}{{0.0}} ms") for name in PHASES),
+    ]
+    plot.add_tools(HoverTool(renderers=[rects], tooltips=tips))
+    return plot
+
+
+def phase_plot(ranks: int) -> figure:
+    """A bar for each rank: where its milliseconds went."""
+    plot = _plot("ms per step", "rank")
+    bars = _source("bars", "rank", "host", *PHASES)
+    colours = [PHASE_COLOURS[name] for name in PHASES]
+    stacks = plot.hbar_stack(
+        list(PHASES), y="rank", height=0.75, color=colours, alpha=0.85, source=bars, line_color=None
+    )
+    plot.x_range = DataRange1d(start=0, range_padding=0.05)
+    _rank_axis(plot, ranks)
+    tips = [("rank", "@rank{0} on @host")]
+    tips += [(PHASE_NAMES[name], f"@{name}{{0.0}} ms") for name in PHASES]
+    plot.add_tools(HoverTool(renderers=stacks, tooltips=tips))
+    return plot
+
+
+def _plot(x_label: str, y_label: str, y_axis_type: str = "linear") -> figure:
+    plot = figure(
+        height=_HEIGHT_PX,
+        sizing_mode="stretch_width",
+        min_width=200,
+        tools="pan,box_zoom,wheel_zoom,reset,save",
+        toolbar_location="right",
+        x_axis_label=x_label,
+        y_axis_label=y_label,
+        y_axis_type=y_axis_type,
+        min_border=4,
+        output_backend="canvas",
+    )
+    plot.toolbar.logo = None
+    plot.toolbar.autohide = True
+    plot.grid.grid_line_width = 1
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "11px"
+    plot.axis.axis_label_standoff = 4
+    plot.xaxis.formatter = BasicTickFormatter(use_scientific=False)
+    return plot
+
+
+def _rank_axis(plot: figure, ranks: int) -> None:
+    """Rank 0 on top, every rank named where there is room."""
+    plot.y_range = Range1d(max(ranks, 1) - 0.5, -0.5)
+    plot.grid.visible = False
+    if ranks <= _NAMED_RANKS:
+        plot.yaxis.ticker = FixedTicker(ticks=list(range(ranks)))
+
+
+def _source(name: str, *columns: str) -> ColumnDataSource:
+    return ColumnDataSource({column: [] for column in columns}, name=name)
+
+
+def _shades() -> list[str]:
+    """Blue, over hardly anything, to red: ``#rrggbbaa``, so that both themes shine through."""
+    shades = []
+    for at in range(_SHADES):
+        distance = 2 * at / (_SHADES - 1) - 1
+        alpha = round(255 * (0.08 + 0.87 * abs(distance)))
+        shades.append(f"{SLOW if distance > 0 else FAST}{alpha:02x}")
+    return shades
