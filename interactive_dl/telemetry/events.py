@@ -267,7 +267,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     event: AnyEvent
 
 
-_ENCODER = msgspec.json.Encoder()
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as numbers; anything else (in a run's parameters) as it shows itself."""
+    return value.item() if hasattr(value, "item") else repr(value)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 _DECODER = msgspec.json.Decoder(Record)
 
 

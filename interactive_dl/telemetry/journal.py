@@ -24,7 +24,7 @@ from typing import NamedTuple
 import msgspec
 
 from interactive_dl.errors import JournalError
-from interactive_dl.telemetry.events import Record
+from interactive_dl.telemetry.events import RECORDER, Record
 
 FORMAT = 1
 SUFFIX = ".jsonl"
@@ -35,6 +35,7 @@ LIMIT_BYTES = 2**20
 _RUN_ID = re.compile(r"(?P<name>.+)-(?P<time>\d{8}-\d{6})-[0-9a-f]{4}")
 _TAIL_BYTES = 2**16
 _RECORDS = msgspec.json.Decoder(Record)
+_HEADER = b'{"journal":'
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,6 +76,24 @@ class Chunk(NamedTuple):
     def is_last(self) -> bool:
         """Whether it reaches the journal's end."""
         return self.next_offset >= self.size
+
+
+class BriefEvent(msgspec.Struct, frozen=True, gc=False):
+    """What a recorder needs to know of an event; the rest is skipped while reading."""
+
+    kind: str
+    id: str = ""
+    outcome: str = ""
+    engines: tuple[int, ...] = ()
+
+
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """A record without most of its event."""
+
+    run: str
+    engine: int
+    seq: int
+    event: BriefEvent
 
 
 class Origin(NamedTuple):
@@ -275,6 +294,45 @@ def decode(chunk: Chunk, of: str) -> list[Record]:
             f" interactive-dl ({package_version()}) knows: {error}. The journal's first line names"
             " the version that wrote it; install that one, or a newer."
         ) from error
+
+
+_BRIEF = msgspec.json.Decoder(Brief)
+
+
+def brief(line: bytes) -> Brief:
+    """The beginning of a record; quicker than the whole.
+
+    Raises:
+        msgspec.MsgspecError: the line is no record.
+    """
+    return _BRIEF.decode(line)
+
+
+def outcome(path: Path) -> str | None:
+    """How a run ended, by the end of its journal; None where it has not, or without a word.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    found = None
+    for line in tail(path):
+        if line.startswith(_HEADER):
+            continue
+        record = brief(line)
+        if record.event.kind == "Ended":
+            found = record.event.outcome
+        elif record.engine == RECORDER and record.event.kind == "StateChanged":
+            found = None if found == "lost" else found
+    return found
+
+
+def is_over(path: Path) -> bool:
+    """Whether a run has ended for good: one that was lost may be heard again.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    return outcome(path) not in (None, "lost")
 
 
 def tail(path: Path, limit_bytes: int = _TAIL_BYTES) -> list[bytes]:
