@@ -21,6 +21,7 @@ from bokeh.models import ColumnDataSource, LayoutDOM, Plot
 
 from interactive_dl_widgets import _bokehjs, _columns
 from interactive_dl_widgets._columns import Columns
+from interactive_dl_widgets._family import close_all_in
 from interactive_dl_widgets._still import Still, view_of
 
 _HERE = Path(__file__).parent
@@ -93,6 +94,7 @@ class Figure(anywidget.AnyWidget):
     def close(self) -> None:
         """Remove the figure from every page; the notebook keeps a picture of it."""
         self.keep_still()
+        close_all_in(self)
         super().close()
 
     def _ipython_display_(self) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import anywidget
 
+from interactive_dl_widgets._family import close_all_in
+
 _HERE = Path(__file__).parent
 _MOST_LINES = 500
 
@@ -41,6 +43,11 @@ class LogPane(anywidget.AnyWidget):
             self._lines.extend(lines)
             if lines and self._is_viewed:
                 self.send({"lines": list(lines)[-_MOST_LINES:], "most": _MOST_LINES})
+
+    def close(self) -> None:
+        """Remove the pane from every page."""
+        close_all_in(self)
+        super().close()
 
     def _hear(self, _pane: LogPane, message: dict[str, Any], _buffers: list[bytes]) -> None:
         if message.get("type") == "hello":

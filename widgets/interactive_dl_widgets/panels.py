@@ -60,17 +60,17 @@ class MetricPanel:
     """
 
     def __init__(self, redraw: Callable[[], None]) -> None:
-        small = {"width": "auto", "min_width": "0"}
         self._metric = ipywidgets.Dropdown(options=["loss"], layout={"width": "120px"})
-        self._log = ipywidgets.ToggleButton(description="log", tooltip="logarithmic axis")
-        self._log.layout = ipywidgets.Layout(**small)
+        self._log = ipywidgets.ToggleButton(
+            description="log", tooltip="logarithmic axis", layout={"width": "auto"}
+        )
         self._over = ipywidgets.Dropdown(
             options=[("as reported", 1), *((f"mean of {n}", n) for n in _SMOOTHINGS[1:])],
             tooltip="smoothing: over how many reports the bold curve's means are",
             layout={"width": "110px"},
         )
         self._drawn = ("loss", False)
-        self.figure = Figure(plots.metric_plot(*self._drawn[:1], log=False))
+        self.figure = Figure(plots.metric_plot("loss", log=False))
         controls = _layout.row(self._metric, self._log, self._over, _html(self.title))
         self.box = _layout.card(controls, self.figure)
         for control in (self._metric, self._log, self._over):

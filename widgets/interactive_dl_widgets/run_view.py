@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets
 
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from interactive_dl.telemetry.run import Run
 
 _INTERVAL_S = 0.12
+_BUTTONS: dict[str, tuple[steering.AnyCommand, str, str, str]] = {
+    "pause": (steering.Pause(), "Pause", "pause", "Wait after this step"),
+    "resume": (steering.Resume(), "Resume", "play", "Go on after a pause"),
+    "stop": (steering.Stop("step"), "Stop now", "stop", "End the training after this step"),
+    "stop after epoch": (
+        steering.Stop("epoch"),
+        "Stop after epoch",
+        "step-forward",
+        "End the training with this epoch",
+    ),
+    "checkpoint": (steering.WriteCheckpoint(), "Checkpoint", "save", "Write a checkpoint now"),
+    "evaluate": (steering.Evaluate(), "Evaluate", "check", "Validate now"),
+}
 
 
 class RunView(ipywidgets.VBox):
@@ -117,56 +130,20 @@ class RunView(ipywidgets.VBox):
     # -- steering --------------------------------------------------------------------------------
 
     def _make_buttons(self) -> dict[str, ipywidgets.Button]:
-        run = self.run
-        described: dict[str, tuple[Any, ...]] = {
-            "pause": ("Pause", "pause", "Wait after this step", steering.Pause(), run.pause),
-            "resume": ("Resume", "play", "Go on after a pause", steering.Resume(), run.resume),
-            "step": (
-                "Stop now",
-                "stop",
-                "End the training after this step",
-                steering.Stop(after="step"),
-                lambda wait: run.stop(after="step", wait=wait),
-            ),
-            "epoch": (
-                "Stop after epoch",
-                "step-forward",
-                "End the training with this epoch",
-                steering.Stop(after="epoch"),
-                lambda wait: run.stop(after="epoch", wait=wait),
-            ),
-            "checkpoint": (
-                "Checkpoint",
-                "save",
-                "Write the run's checkpoint now",
-                steering.WriteCheckpoint(),
-                run.checkpoint,
-            ),
-            "evaluate": (
-                "Evaluate",
-                "check",
-                "Validate now",
-                steering.Evaluate(),
-                run.evaluate,
-            ),
-        }
         buttons = {}
-        for name, (label, icon, tooltip, command, send) in described.items():
+        for name, (command, label, icon, tooltip) in _BUTTONS.items():
             buttons[name] = _layout.button(label, icon, tooltip)
-            buttons[name].on_click(
-                lambda _button, command=command, send=send: self._ask(command, send)
-            )
+            buttons[name].on_click(lambda _button, command=command: self._ask(command))
         return buttons
 
     def _set(self, name: str, value: float) -> None:
-        values = {name: value}
-        self._ask(steering.SetKnobs(values), lambda wait: self.run.set(wait=wait, **values))
+        self._ask(steering.SetKnobs({name: value}))
 
-    def _ask(self, command: steering.AnyCommand, send: Callable[..., Any]) -> None:
+    def _ask(self, command: steering.AnyCommand) -> None:
         """Send a command, and list it before the run has answered."""
         with self._boundary(f"Asking to {steering.words(command)}"):
-            handle = send(wait=False)
-            self._asked.append(Asked(handle.id, command, time.time()))
+            pending = self.run.send(command, wait=False)
+            self._asked.append(Asked(pending.id, command, time.time()))
         self._refresher.poke()
 
     def _enable(self, now: Standing) -> None:

@@ -115,27 +115,27 @@ class FakeRun:
 
     def set(self, *, wait: bool = True, **values: float) -> Any:
         """Give knobs new values."""
-        return self._send(steering.SetKnobs(values), wait)
+        return self.send(steering.SetKnobs(values), wait=wait)
 
     def pause(self, *, wait: bool = True) -> Any:
         """Wait after this step."""
-        return self._send(steering.Pause(), wait)
+        return self.send(steering.Pause(), wait=wait)
 
     def resume(self, *, wait: bool = True) -> Any:
         """Go on."""
-        return self._send(steering.Resume(), wait)
+        return self.send(steering.Resume(), wait=wait)
 
     def stop(self, *, after: Any = "step", wait: bool = True) -> Any:
         """End the training."""
-        return self._send(steering.Stop(after=after), wait)
+        return self.send(steering.Stop(after=after), wait=wait)
 
     def checkpoint(self, *, wait: bool = True) -> Any:
         """Pretend to write a checkpoint."""
-        return self._send(steering.WriteCheckpoint(), wait)
+        return self.send(steering.WriteCheckpoint(), wait=wait)
 
     def evaluate(self, *, wait: bool = True) -> Any:
         """Pretend to validate."""
-        return self._send(steering.Evaluate(), wait)
+        return self.send(steering.Evaluate(), wait=wait)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until it is over."""
@@ -224,7 +224,8 @@ class FakeRun:
             ),
         )
 
-    def _send(self, command: steering.AnyCommand, wait: bool) -> Any:
+    def send(self, command: steering.AnyCommand, *, wait: bool = True) -> Any:
+        """Have a command carried out after the step."""
         answer = FakeAnswer(f"{self.id}/{next(self._ids)}")
         with self._lock:
             if self.history.ended is not None:

@@ -121,7 +121,7 @@ def _bucket_means(values: np.ndarray, size: int) -> np.ndarray:
     """Means over buckets of ``size`` reports: (reports, ranks) -> (buckets, ranks)."""
     reports, ranks = values.shape
     padding = np.full((-reports % size, ranks), np.nan)
-    buckets = np.concatenate([values, padding]).reshape(-1, size, ranks)
+    buckets = np.concatenate([values, padding]).reshape(-(-reports // size), size, ranks)
     return _quiet(np.nanmean, buckets, axis=1)
 
 
