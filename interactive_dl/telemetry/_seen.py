@@ -33,6 +33,19 @@ class Seen:
         self._fill(at, number)
         return True
 
+    def add_next(self, numbers: list[int]) -> bool:
+        """Note many at once if they just go on; otherwise nothing is noted, and it says False."""
+        begin = self.next
+        if (
+            not numbers
+            or numbers[0] != begin
+            or numbers != list(range(begin, begin + len(numbers)))
+        ):
+            return False
+        self.add(begin)
+        self._ends[-1] = self.next = begin + len(numbers)
+        return True
+
     def gaps(self) -> tuple[tuple[int, int], ...]:
         """Stretches of numbers that have not come though greater ones have: first and last."""
         begins, ends = [*self._begins], [0, *self._ends[:-1]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -139,7 +140,6 @@ class History:
         self._log = _Timeline(keep=LOG_LINES)
         self._others: dict[type, _Timeline] = {kind: _Timeline() for kind in _RARE}
         self._takes: dict[type, Callable[[Record], None]] = {
-            Progress: self._take_progress,
             EpochEnded: self._epochs.take,
             Resources: self._resources.take,
             LogLine: self._log.take,
@@ -159,31 +159,38 @@ class History:
         Raises:
             ValueError: a record is of another run.
         """
-        takes = self._takes
+        records = list(records)
         with self._lock:
-            for record in records:
-                if record.run != self.run:
-                    self._begin(record.run)
-                seen = self._seen.get(record.engine)
-                if seen is None:
-                    seen = self._seen[record.engine] = Seen()
-                if seen.add(record.seq):
-                    takes[type(record.event)](record)
-                else:
-                    self.duplicates += 1
+            for run in {record.run for record in records}:
+                self._check(run)
+            new = self._unseen(records)
+            # Nearly all are reports, and there may be a million of them.
+            reports: list[Any] = [record for record in new if type(record.event) is Progress]
+            self._progress.extend(reports)
+            self._ranks.extend([report for report in reports if report.event.ranks is not None])
+            for record in new if len(reports) < len(new) else ():
+                if type(record.event) is not Progress:
+                    self._takes[type(record.event)](record)
 
-    def _begin(self, run: str) -> None:
-        if self.run:
+    def _check(self, run: str) -> None:
+        self.run = self.run or run
+        if run != self.run:
             raise ValueError(
                 f"A history is of one run, but got a record of {run!r} after some of {self.run!r}."
                 " Use one History() for each run."
             )
-        self.run = run
 
-    def _take_progress(self, record: Record) -> None:
-        self._progress.take(record)
-        if record.event.ranks is not None:  # type: ignore[union-attr]
-            self._ranks.take(record)
+    def _unseen(self, records: list[Record]) -> list[Record]:
+        engines = {record.engine for record in records}
+        for engine in engines - self._seen.keys():
+            self._seen[engine] = Seen()
+        if len(engines) == 1:
+            (engine,) = engines
+            if self._seen[engine].add_next([record.seq for record in records]):
+                return records
+        new = [record for record in records if self._seen[record.engine].add(record.seq)]
+        self.duplicates += len(records) - len(new)
+        return new
 
     def _take_dropped(self, record: Record) -> None:
         self.dropped += record.event.count  # type: ignore[union-attr]
@@ -439,43 +446,39 @@ def _status(sent: Record, answer: CommandApplied | CommandRefused | None) -> Com
 
 
 def _progress_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events: list[Any] = [record.event for record in records]
-    block = _metrics_block(events)
-    for name in _PROGRESS:
-        if name != "time_s":
-            block[name] = numbers([getattr(event, name) for event in events])
-    return block | _origin_block(records)
+    events = [record.event for record in records]
+    own = ("step", "epoch", "learning_rate", "samples_per_s", "step_time_s")
+    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
 
 
 def _epochs_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events: list[Any] = [record.event for record in records]
-    block = _metrics_block(events)
-    for name in ("step", "epoch", "duration_s"):
-        block[name] = numbers([getattr(event, name) for event in events])
-    return block | _origin_block(records)
+    events = [record.event for record in records]
+    own = ("step", "epoch", "duration_s")
+    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
 
 
 def _ranks_block(records: list[Record]) -> dict[str, np.ndarray]:
     events: list[Any] = [record.event for record in records]
-    block = {name: padded([getattr(event.ranks, name) for event in events]) for name in _PHASES}
-    return block | {"step": numbers([event.step for event in events])} | _origin_block(records)
+    ranks = [event.ranks for event in events]
+    block = {name: padded(list(map(attrgetter(name), ranks))) for name in _PHASES}
+    return block | _attributes(events, ("step",)) | _origin_block(records)
 
 
 def _resources_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events: list[Any] = [record.event for record in records]
-    block = {name: padded([getattr(event, name) for event in events]) for name in _RESOURCES}
+    events = [record.event for record in records]
+    block = {name: padded(list(map(attrgetter(name), events))) for name in _RESOURCES}
     return block | _origin_block(records)
 
 
 def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
     all_metrics = [event.metrics for event in events]
     names = set().union(*all_metrics)
-    return {name: numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
+    return {name: numbers(metrics.get(name) for metrics in all_metrics) for name in names}
+
+
+def _attributes(values: list[Any], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {name: numbers(map(attrgetter(name), values)) for name in names}
 
 
 def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
-    return {
-        "time_s": numbers([record.time_s for record in records]),
-        "engine": numbers([record.engine for record in records]),
-        "seq": numbers([record.seq for record in records]),
-    }
+    return _attributes(records, ("time_s", *_ORIGIN))

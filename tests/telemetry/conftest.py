@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import pytest
 from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.telemetry import _address
 from interactive_dl.telemetry.publisher import RecorderPublisher
-from interactive_dl.telemetry.recorder import await_recorder
+from interactive_dl.telemetry.recorder import await_recorder, recorder_command
 from interactive_dl.telemetry.run import Runs
 
 DEADLINE_S = 30.0
@@ -55,9 +54,7 @@ class RecorderProcess:
     _supervisor: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> RecorderProcess:
-        command = [sys.executable, "-m", "interactive_dl.telemetry.recorder"]
-        command += ["--folder", str(self.folder), "--runs", str(self.runs)]
-        command += ["--port", str(self.port), *self.more_words]
+        command = [*recorder_command(self.folder, self.runs, self.port), *self.more_words]
         environment = {**os.environ, _address.CLUSTER_VARIABLE: str(self.folder)}
         with self.log.open("ab") as log:
             self._supervisor = subprocess.Popen(

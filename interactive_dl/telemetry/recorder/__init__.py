@@ -14,11 +14,30 @@ Two processes: a supervisor, and the recorder proper, which is started again whe
 seconds. Both die together. SIGTERM ends both, with exit code 0; SIGINT is ignored, because it is
 the notebook's. Where they cannot go on the exit code is 1, and the log says why.
 
-Start it before the engines, and wait for it with ``await_recorder(folder, timeout_s)``.
+Start it (``recorder_command``) before the engines, and wait for it with ``await_recorder``.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from interactive_dl.telemetry.recorder._awaiting import await_recorder
 
-__all__ = ["await_recorder"]
+__all__ = ["await_recorder", "recorder_command"]
+
+
+def recorder_command(
+    folder: Path, runs: Path, port: int, host: str = "127.0.0.1"
+) -> tuple[str, ...]:
+    """The program that records, with its words.
+
+    Args:
+        folder: the cluster's folder.
+        runs: folder of the journals.
+        port: to listen on; one that nobody else takes while the recorder is started again.
+        host: interface to listen on.
+    """
+    words = {"folder": folder.absolute(), "runs": runs.absolute(), "port": port, "host": host}
+    given = [word for name, value in words.items() for word in (f"--{name}", str(value))]
+    return (sys.executable, "-m", "interactive_dl.telemetry.recorder", *given)
