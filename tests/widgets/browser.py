@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 _START_S = 60.0
-_TIMEOUT_MS = 30_000
+_TIMEOUT_MS = 20_000
 _NUMBERED = re.compile(r"\[\d+\]:")
 _INSTALL = "apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
 
@@ -71,7 +72,7 @@ class Lab:
     def write(self, name: str, *cells: str) -> None:
         """Put a notebook into the folder."""
         notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell).strip()) for cell in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         )
         nbformat.write(notebook, self.folder / name)
@@ -111,16 +112,40 @@ def lab(folder: Path) -> Iterator[Lab]:
         log.close()
 
 
+_COUNT_PIXELS = """([figure, colour]) => {
+    const canvases = [];
+    const walk = (node) => {
+        if (node.tagName === "CANVAS") canvases.push(node);
+        for (const child of [...node.children, ...(node.shadowRoot?.children ?? [])]) walk(child);
+    };
+    walk(document.querySelectorAll(".idl-figure, .idl-cell")[figure]);
+    let count = 0;
+    for (const canvas of canvases.filter((one) => one.width && one.height)) {
+        const context = canvas.getContext("2d");
+        const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+        for (let at = 0; at < data.length; at += 4) {
+            const isOpaque = data[at + 3] > 200;
+            const far = colour.map((part, index) => Math.abs(part - data[at + index]));
+            count += isOpaque && Math.max(...far) < 30;
+        }
+    }
+    return count;
+}"""
+
+
 class Notebook:
     """A notebook that is open in a browser's page.
 
     Attributes:
         page: what Playwright drives.
+        name: of its file.
         requests: addresses of everything that the page has asked for.
         errors: what the page's console has complained about.
     """
 
     def __init__(self, opened: Browser, server: Lab, name: str, *, theme: str = "Light") -> None:
+        self._server = server
+        self.name = name
         self.page: Page = opened.new_page(viewport={"width": 1280, "height": 1300})
         self.page.set_default_timeout(_TIMEOUT_MS)
         self.requests: list[str] = []
@@ -184,6 +209,41 @@ class Notebook:
         """What a cell has printed."""
         output = self.page.locator(".jp-Notebook-cell").nth(cell).locator(".jp-OutputArea-output")
         return "\n".join(output.all_inner_texts())
+
+    @property
+    def foreign_requests(self) -> list[str]:
+        """What the page has asked others for than the server."""
+        own = (self._server.url, "data:", "blob:")
+        return [url for url in self.requests if not url.startswith(own)]
+
+    def points(self, source: str, figure: int = 0) -> int:
+        """How many rows a plot's source has in the browser."""
+        return self.page.evaluate(
+            """([figure, source]) => {
+                const element = document.querySelectorAll(".idl-figure")[figure];
+                const versions = Object.values(window.Bokeh ?? {});
+                const views = versions.flatMap((each) => each?.index?.roots ?? []);
+                const view = views.find((one) => element?.contains(one.el));
+                return view?.model.select_one(source)?.get_length() ?? -1;
+            }""",
+            [figure, source],
+        )
+
+    def await_points(self, source: str, count: int, figure: int = 0) -> None:
+        """Wait until a plot's source has that many rows in the browser, or more."""
+        deadline_s = time.monotonic() + _TIMEOUT_MS / 1000
+        while (seen := self.points(source, figure)) < count:
+            assert time.monotonic() < deadline_s, f"{source} has {seen} points, not {count}"
+            self.page.wait_for_timeout(20)
+
+    def inked(self, colour: tuple[int, int, int], figure: int = 0) -> int:
+        """How many pixels of a plot have about this colour."""
+        return self.page.evaluate(_COUNT_PIXELS, [figure, list(colour)])
+
+    def close(self) -> None:
+        """Shut the kernel down and close the page."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
 
     def save(self) -> None:
         """Save the notebook, and wait until it is on disk."""

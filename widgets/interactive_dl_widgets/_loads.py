@@ -1,9 +1,9 @@
-"""What the engines' processes use."""
+"""What the engines' processes on this host use."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import psutil
@@ -12,7 +12,6 @@ from interactive_dl_widgets.views.engines import Load
 
 if TYPE_CHECKING:
     from interactive_dl.cluster import Engine
-    from interactive_dl.telemetry.events import Resources
 
 
 class LocalLoads:
@@ -23,33 +22,14 @@ class LocalLoads:
 
     def measure(self, engines: Iterable[Engine]) -> dict[int, Load]:
         """Loads by engine id; engines of other hosts are left out."""
-        here = {one.pid: one.id for one in engines if one.host == socket.gethostname()}
-        self._processes = {pid: self._processes.get(pid) or _process(pid) for pid in here}
+        here = [one for one in engines if one.host == socket.gethostname()]
+        known, self._processes = self._processes, {}
         loads = {}
-        for pid, process in self._processes.items():
+        for one in here:
             try:
-                loads[here[pid]] = Load(process.cpu_percent(), process.memory_info().rss)
-            except psutil.NoSuchProcess:  # it died since the cluster looked
+                process = known.get(one.pid) or psutil.Process(one.pid)
+                loads[one.id] = Load(process.cpu_percent(), process.memory_info().rss)
+            except psutil.NoSuchProcess:
                 continue
+            self._processes[one.pid] = process
         return loads
-
-
-def reported_loads(engines: tuple[int, ...], told: Resources) -> Mapping[int, Load]:
-    """What a run tells of its ranks, by engine id.
-
-    Args:
-        engines: of the run's group, by rank.
-        told: by rank.
-    """
-    gpus = zip(told.gpu_percent, told.gpu_memory_bytes, strict=True)
-    by_rank = [Load(*pair) for pair in zip(told.cpu_percent, told.rss_bytes, strict=True)]
-    if told.gpu_percent:
-        by_rank = [
-            Load(load.cpu_percent, load.rss_bytes, *gpu)
-            for load, gpu in zip(by_rank, gpus, strict=True)
-        ]
-    return dict(zip(engines, by_rank, strict=False))
-
-
-def _process(pid: int) -> psutil.Process:
-    return psutil.Process(pid)

@@ -14,10 +14,11 @@ from interactive_dl_widgets._family import close_all_in
 from interactive_dl_widgets._loads import LocalLoads
 from interactive_dl_widgets._refresher import Clock, Refresher
 from interactive_dl_widgets.log_pane import LogPane
-from interactive_dl_widgets.views.engines import engine_rows
+from interactive_dl_widgets.views.engines import engine_rows, merged, reported_loads
 
 if TYPE_CHECKING:
     from interactive_dl.cluster import Cluster
+    from interactive_dl.telemetry.run import Run
 
 _INTERVAL_S = 1.0
 
@@ -30,11 +31,15 @@ class ClusterPanel(ipywidgets.VBox):
 
     Args:
         cluster: started or not.
+        run: one that tells what its ranks use on other hosts, and of their GPUs.
         raise_errors: whether errors are raised, too, after they were logged.
     """
 
-    def __init__(self, cluster: Cluster, *, raise_errors: bool = False) -> None:
+    def __init__(
+        self, cluster: Cluster, *, run: Run | None = None, raise_errors: bool = False
+    ) -> None:
         self.cluster = cluster
+        self.run = run
         self._doing = ""
         self._worker: threading.Thread | None = None
         self._life = threading.Lock()
@@ -94,7 +99,9 @@ class ClusterPanel(ipywidgets.VBox):
         """Show the cluster as it is now."""
         with self._boundary("Looking at the cluster"):
             engines, deaths, state = self.cluster.engines, self.cluster.deaths, self.cluster.state
-            rows = engine_rows(engines, deaths, self._loads.measure(engines))
+            reported = reported_loads(self.run.history) if self.run else {}
+            loads = merged(reported, self._loads.measure(engines))
+            rows = engine_rows(engines, deaths, loads)
             shown = self._doing or state.name
             reason = "" if self._doing else state.reason
             self._header.value = render.cluster_header(self.cluster.id, shown, reason, len(engines))

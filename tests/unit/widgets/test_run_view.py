@@ -14,7 +14,7 @@ from interactive_dl_widgets import RunView
 from interactive_dl_widgets._knob import Knob
 from interactive_dl_widgets.log_pane import LogPane
 from interactive_dl_widgets.testing import FakeRun, Plan
-from tests.unit.widgets.told import Page
+from tests.unit.widgets.told import Page, parts
 
 
 @pytest.fixture
@@ -30,12 +30,6 @@ def view(page: Page, run: FakeRun) -> Iterator[RunView]:
     shown = RunView(run, raise_errors=True)
     yield shown
     shown.close()
-
-
-def parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from parts(child)
 
 
 def button(view: RunView, label: str) -> ipywidgets.Button:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,3 +66,10 @@ class Page:
 
     def _deliver(self, widget: ipywidgets.Widget, data: dict[str, Any]) -> None:
         widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
+
+def parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """A widget and all that is in it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from parts(child)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from interactive_dl_widgets.views.throughput import members
 
 if TYPE_CHECKING:
     from interactive_dl.cluster import Death, Engine
+    from interactive_dl.telemetry.history import History
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,27 @@ def engine_rows(
         )
         for engine in sorted(engines, key=lambda engine: engine.rank)
     )
+
+
+def reported_loads(history: History) -> dict[int, Load]:
+    """What a run told last of its ranks' processes, by engine id; of GPUs, and of other hosts."""
+    used = history.resources
+    engines, _ = members(history)
+    if len(used.time_s) == 0:
+        return {}
+    columns = (used.cpu_percent, used.rss_bytes, used.gpu_percent, used.gpu_memory_bytes)
+    last = [column[-1] for column in columns if column.shape[-1]]
+    return {
+        engine: Load(float(cpu), int(rss), *((float(gpu[0]), int(gpu[1])) if gpu else ()))
+        for engine, cpu, rss, *gpu in zip(engines, *last, strict=False)
+        if not np.isnan([cpu, rss, *gpu]).any()
+    }
+
+
+def merged(reported: Mapping[int, Load], measured: Mapping[int, Load]) -> dict[int, Load]:
+    """Loads by engine id: measured ones are newer, but know nothing of GPUs."""
+    both = dict(reported)
+    for engine, load in measured.items():
+        known = reported.get(engine, Load())
+        both[engine] = replace(known, cpu_percent=load.cpu_percent, rss_bytes=load.rss_bytes)
+    return both
