@@ -120,9 +120,9 @@ def age(record: Record) -> tuple[float, int, int]:
     return record.time_s, record.engine, record.seq
 
 
-def numbers(values: Iterable[Any]) -> np.ndarray:
+def numbers(values: list[Any]) -> np.ndarray:
     """Floats, NaN for None."""
-    return np.array(list(values), dtype=float)
+    return np.array(values, dtype=float)
 
 
 def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:

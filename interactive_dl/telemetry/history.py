@@ -473,11 +473,11 @@ def _resources_block(records: list[Record]) -> dict[str, np.ndarray]:
 def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
     all_metrics = [event.metrics for event in events]
     names = set().union(*all_metrics)
-    return {name: numbers(metrics.get(name) for metrics in all_metrics) for name in names}
+    return {name: numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
 
 
 def _attributes(values: list[Any], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    return {name: numbers(map(attrgetter(name), values)) for name in names}
+    return {name: numbers(list(map(attrgetter(name), values))) for name in names}
 
 
 def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
