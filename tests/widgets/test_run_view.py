@@ -165,7 +165,7 @@ def test_both_themes_show_everything(notebook: Open, picture: Callable[[str], Pa
         page.picture(picture(f"run_view_{theme.lower()}"))
 
 
-def test_a_view_that_is_closed_leaves_nothing_behind(notebook: Open) -> None:
+def test_a_view_that_is_closed_leaves_nothing_but_a_picture(notebook: Open) -> None:
     page = notebook(
         RUN,
         """
@@ -180,4 +180,5 @@ def test_a_view_that_is_closed_leaves_nothing_behind(notebook: Open) -> None:
     page.await_points("smooth", 5)
     page.run(1)
     assert page.text(1).split() == ["[]", "0"]
-    page.page.wait_for_function("() => !document.querySelector('.idl-header .idl-badge')")
+    page.page.wait_for_function("() => !document.querySelector('.jupyter-widgets.idl')")
+    page.page.wait_for_selector("[data-still] canvas")

@@ -85,8 +85,7 @@ def html(still: str, figures: Sequence[Captioned], text: str = "") -> str:
 const {{ still }} = await import("data:text/javascript;base64,{_script()}");
 const library = Uint8Array.from(atob("{_library()}"), (letter) => letter.charCodeAt(0));
 const cells = document.querySelectorAll('[data-still="{still}"] .idl-cell > div:last-child');
-for (const [at, message] of {messages}.entries())
-  await still(cells[at], "{bokeh.__version__}", message, library);
+{messages}.forEach((message, at) => still(cells[at], "{bokeh.__version__}", message, library));
 </script></div>"""
 
 

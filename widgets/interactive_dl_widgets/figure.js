@@ -184,9 +184,21 @@ async function render({ model, el, signal }) {
   model.send({ type: "hello", view });
 }
 
-// A picture in a saved notebook: the same drawing, once, without a kernel.
+function visible(element) {
+  return new Promise((resolve) => {
+    const observer = new ResizeObserver(() => {
+      if (element.getClientRects().length === 0) return;
+      observer.disconnect();
+      resolve();
+    });
+    observer.observe(element);
+  });
+}
+
+// A picture in a saved notebook: the same drawing, once, without a kernel. It is drawn when it is
+// first seen: never, where the figure itself is alive.
 export async function still(element, version, message, library) {
-  if (getComputedStyle(element).display === "none") return;
+  await visible(element);
   const Bokeh = await loadBokeh(version, async () => library);
   const drawing = new Drawing(Bokeh, element);
   await drawing.show(message);
