@@ -59,11 +59,6 @@ class Batches(DataAdapter):
         return self.plan.steps
 
     @property
-    def steps_left(self) -> int:
-        """Steps of the current epoch; fewer than ``steps`` in one that was begun before."""
-        return self._plan(self.epoch).steps
-
-    @property
     def samples(self) -> int:
         """Samples per epoch, of all ranks together."""
         return self.plan.samples
@@ -100,6 +95,21 @@ class Batches(DataAdapter):
         self._plan_of(begun)
         self._begun = begun
         self.set_epoch(epoch)
+
+    def adopt(self, group: Communicator) -> None:
+        """Share the samples among other ranks from the next pass on, in steps of the same size for
+        each of them.
+
+        Raises:
+            TooFewSamplesError: fewer samples than ranks.
+        """
+        shard = replace(self.shard, group=group)
+        self.plan = shard.plan(self.batch_size)
+        self.shard = shard
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of ``epoch`` (from 0); fewer than ``steps`` in one that was begun before."""
+        return self._plan(epoch).steps
 
     def samples_before(self, epoch: int, step: int) -> int:
         """Samples of ``epoch`` (from 0), of all ranks, that its first ``step`` steps have used.

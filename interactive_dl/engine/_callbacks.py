@@ -16,9 +16,11 @@ from interactive_dl.engine._keep_position import KeepPosition
 from interactive_dl.engine._live import Live
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
 from interactive_dl.engine._noise import RankNoise
+from interactive_dl.engine._recovery import ON_RANK_LOSS, OnRankLoss
 from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.engine.group import current
 from interactive_dl.engine.knobs import Knob
+from interactive_dl.engine.schedules import Rule, scale_lr
 
 
 def callbacks(
@@ -31,6 +33,8 @@ def callbacks(
     resume: bool = True,
     parameters: Mapping[str, Any] | None = None,
     knobs: Iterable[Knob] = (),
+    on_rank_loss: OnRankLoss = "shrink",
+    lr_rule: Rule | None = "linear",
     drift_steps: Collection[int] = (1, 2),
     verbose: int = 0,
 ) -> list[keras.callbacks.Callback]:
@@ -53,6 +57,10 @@ def callbacks(
         resume: go on from that file where it exists.
         parameters: what you want to find again beside the curves (numbers and texts by name).
         knobs: further knobs besides learning rate, momentum, weight decay, clipping and dropout.
+        on_rank_loss: when a rank dies, ``shrink``: the others go on from what they have in memory,
+            with the data shared out anew; ``stop``: all raise, naming it.
+        lr_rule: how the learning rate follows the number of ranks then, ``linear`` or ``sqrt``;
+            None leaves it.
         drift_steps: steps after which weights are compared, besides every epoch's end.
         verbose: 1: rank 0 tells of changes of the learning rate.
 
@@ -60,8 +68,9 @@ def callbacks(
         Fresh callbacks; add your own after them.
 
     Raises:
-        ValueError: a checkpoint's name that does not end in ``.keras``.
+        ValueError: a checkpoint's name that does not end in ``.keras``; an unknown choice.
     """
+    _check_choices(on_rank_loss, lr_rule)
     reducer = None if plateau is None else _plateau(plateau, verbose)
     noise = RankNoise()
     path = None if checkpoint is None else checkpoint_path(checkpoint)
@@ -83,9 +92,24 @@ def callbacks(
         DriftCheck(drift_steps),
         reducer,
         writer,
-        Live(name, parameters=parameters or {}, knobs=knobs, checkpoint=writer),
+        Live(
+            name,
+            parameters=parameters or {},
+            knobs=knobs,
+            on_rank_loss=on_rank_loss,
+            lr_rule=lr_rule,
+            checkpoint=writer,
+        ),
     ]
     return [callback for callback in chosen if callback is not None]
+
+
+def _check_choices(on_rank_loss: str, lr_rule: str | None) -> None:
+    if on_rank_loss not in ON_RANK_LOSS:
+        known = ", ".join(ON_RANK_LOSS)
+        raise ValueError(f"on_rank_loss must be one of {known}, but got {on_rank_loss!r}.")
+    if lr_rule is not None:
+        scale_lr(1.0, lr_rule, 1)  # type: ignore[arg-type]
 
 
 class _ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):

@@ -116,11 +116,13 @@ class Resume(keras.callbacks.Callback):
             CheckpointError: the file is damaged or of another model. On every rank.
         """
         context = context_of(self.model)
-        if not context.losses and not self._read():
+        if context.losses:
+            self._keep_plateau()
+        elif not self._read():
             return
         self._steps_left = None
         if context.begin.batch:
-            self._steps_left = context.data[0].steps_left
+            self._steps_left = context.data[0].steps_of(context.begin.epoch)
         context.position = context.begin
         self.model._initial_epoch = context.begin.epoch
         context.exits.callback(setattr, self.model, "_initial_epoch", None)
@@ -143,6 +145,12 @@ class Resume(keras.callbacks.Callback):
         if self._ends_epoch_only:
             self.model.stop_training = self._ends_epoch_only = False
         self._steps_left = None
+
+    def _keep_plateau(self) -> None:
+        """A plateau begins again with the training, but it has waited for a while."""
+        if self.plateau is not None:
+            state = current().broadcast(plateau_state(self.plateau))
+            setattr(self.plateau, RESTORED, state)
 
     def _read(self) -> bool:
         """Read the file, if there is one, and say what it says to all ranks."""

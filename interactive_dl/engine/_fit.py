@@ -16,14 +16,14 @@ import keras
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from interactive_dl.data.batches import Batches, untuned
-from interactive_dl.engine import _fit_context, _phases, failures
+from interactive_dl.engine import _fit_context, _phases, _recovery, failures
 from interactive_dl.engine._interrupt import AgreedInterrupt, listening
 from interactive_dl.engine._reduction import (
     distributed_optimizers,
     lift_out_of_loss_scaling,
     reduction_of,
 )
-from interactive_dl.engine.group import current_and_whole
+from interactive_dl.engine.group import Group, current_and_whole
 
 _WRAPPED = "_idl_wrapped"
 _COMPILED_WITH = "_idl_compiled_with"
@@ -77,32 +77,65 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
         data = (x, kwargs.get("validation_data"))
         with _fit_context.entered(self, data) as context:
             _time_steps(self, context)
-            if _heeds_interrupts(kwargs.get("callbacks")):
+            live = _live_of(kwargs.get("callbacks"))
+            if live is not None:
                 context.signals = context.exits.enter_context(listening())
             if not distributed_optimizers(self):
                 return original(self, x, *args, **kwargs)
-            group = current_and_whole()
-            try:
-                return original(self, x, *args, **kwargs)
-            except AgreedInterrupt:
-                raise
-            except BaseException as error:
-                if failures.ended_by_peer(error):
-                    raise failures.explain(group, error) from error
-                failures.tell(group, error)
-                failures.leave()
-                error.add_note(
-                    f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}."
-                )
-                raise
+            return _fit_together(
+                self, context, live, functools.partial(original, self, x, *args, **kwargs)
+            )
 
     setattr(fit, _WRAPPED, True)
     return fit
 
 
-def _heeds_interrupts(callbacks: Any) -> bool:
+def _fit_together(
+    model: keras.Model, context: _fit_context.FitContext, live: Any, train: Callable[[], Any]
+) -> Any:
+    """Train on all ranks; where one dies, and the run wants it so, go on with the others."""
+    finished: list[keras.callbacks.History] = []
+    group = current_and_whole()
+    while True:
+        try:
+            return _joined(finished, train())
+        except AgreedInterrupt:
+            raise
+        except BaseException as error:
+            if not failures.ended_by_peer(error):
+                _tell_the_others(group, error)
+                raise
+            cause = failures.cause_of_failure(group)
+            explained = failures.explanation(group, error, cause)
+            if live is None or live.on_rank_loss == "stop" or cause.failure or not cause.dead:
+                raise explained from error
+            live.tell_state("regrouping", str(explained))
+        finished.append(model.history)
+        live.lost = _recovery.recover(model, context, cause.dead, live.lr_rule)
+        group = current_and_whole()
+
+
+def _tell_the_others(group: Group, error: BaseException) -> None:
+    failures.tell(group, error)
+    failures.leave()
+    error.add_note(f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}.")
+
+
+def _joined(
+    earlier: list[keras.callbacks.History], last: keras.callbacks.History
+) -> keras.callbacks.History:
+    """One history of all epochs that ended, of trainings that a loss cut apart."""
+    for history in reversed(earlier):
+        last.epoch[:0] = history.epoch
+        for name, values in history.history.items():
+            last.history[name] = [*values, *last.history.get(name, [])]
+    return last
+
+
+def _live_of(callbacks: Any) -> Any:
+    """The callback of ours that looks after interrupts and losses, if there is one."""
     listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    return any(getattr(callback, "heeds_interrupts", False) for callback in listed)
+    return next((one for one in listed if getattr(one, "heeds_interrupts", False)), None)
 
 
 def _time_steps(model: keras.Model, context: _fit_context.FitContext) -> None:

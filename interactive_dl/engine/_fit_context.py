@@ -25,6 +25,7 @@ class FitContext:
         exits: what is to happen when it ends; they see the exception that it ends with.
         begin: where it goes on, if it resumes an earlier one.
         position: how far it is.
+        rate_factor: by what losses have changed the learning rate.
         losses: how often it has gone on after the loss of a rank.
         metrics: sums of the epoch's metrics before ``begin``, by rank; None at an epoch's start.
         signals: interrupts since it began, where a callback of ours looks after them.
@@ -35,6 +36,7 @@ class FitContext:
     exits: ExitStack = field(default_factory=ExitStack)
     begin: Position = field(default_factory=Position)
     position: Position = field(default_factory=Position)
+    rate_factor: float = 1.0
     losses: int = 0
     metrics: list[list[Any]] | None = None
     signals: Signals = field(default_factory=Signals)
@@ -48,7 +50,7 @@ class FitContext:
         """Whether all steps of the epoch that has begun are done."""
         left = steps_per_epoch
         if self.position.epoch == self.begin.epoch and isinstance(self.data[0], Batches):
-            left = self.data[0].steps_left
+            left = self.data[0].steps_of(self.position.epoch)
         done = self.position.batch - self.batches_before(self.position.epoch)
         return left is None or done >= left
 
@@ -95,6 +97,12 @@ def batches_before(model: keras.Model, epoch: int) -> int:
     """Steps of ``epoch`` (from 0) that were done before the running ``fit``; 0 outside of one."""
     context: FitContext | None = getattr(model, _ATTRIBUTE, None)
     return 0 if context is None else context.batches_before(epoch)
+
+
+def rate_factor(model: keras.Model) -> float:
+    """By what losses of ranks have changed the learning rate of the running ``fit``."""
+    context: FitContext | None = getattr(model, _ATTRIBUTE, None)
+    return 1.0 if context is None else context.rate_factor
 
 
 def is_rate_steered(model: keras.Model) -> bool:

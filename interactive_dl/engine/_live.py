@@ -20,10 +20,12 @@ from interactive_dl.engine._checkpoint import Checkpoint
 from interactive_dl.engine._control import Flag
 from interactive_dl.engine._fit_context import context_of
 from interactive_dl.engine._interrupt import AgreedInterrupt, Signals
+from interactive_dl.engine._recovery import Lost, OnRankLoss
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine._reports import Reports
 from interactive_dl.engine._steersman import Steersman
 from interactive_dl.engine.group import Group, current
+from interactive_dl.engine.schedules import Rule
 from interactive_dl.telemetry import events
 from interactive_dl.telemetry.steering import Sent
 
@@ -40,9 +42,12 @@ class Live(keras.callbacks.Callback):
         name: the run's name.
         parameters: what the person wants to find again beside the curves.
         knobs: further knobs besides those of optimizer and dropout layers.
+        on_rank_loss: ``shrink`` to go on with the ranks that live, ``stop`` to raise on all.
+        lr_rule: how the learning rate follows the number of ranks then; None leaves it.
         checkpoint: what writes the run's checkpoints; None where no path was given.
 
     Attributes:
+        lost: ranks that died before this training began again without them.
         steps_per_report: steps between two reports; 0: as time passes.
     """
 
@@ -54,6 +59,8 @@ class Live(keras.callbacks.Callback):
         *,
         parameters: Mapping[str, Any],
         knobs: Iterable[_knobs.Knob] = (),
+        on_rank_loss: OnRankLoss = "shrink",
+        lr_rule: Rule | None = "linear",
         checkpoint: Checkpoint | None = None,
     ) -> None:
         super().__init__()
@@ -61,6 +68,9 @@ class Live(keras.callbacks.Callback):
         self.parameters = dict(parameters)
         self.more_knobs = tuple(knobs)
         self.checkpoint = checkpoint
+        self.on_rank_loss = on_rank_loss
+        self.lr_rule = lr_rule
+        self.lost: tuple[Lost, ...] = ()
         self.steps_per_report = 0
         self._signals = Signals()
 
@@ -93,9 +103,12 @@ class Live(keras.callbacks.Callback):
             _knobs.knobs_of(self.model, (steps_per_report, *self.more_knobs)),
             checkpoint=None if self.checkpoint is None else self.checkpoint.write,
         )
-        self._told = _told.open(self._group, self.name, self._started)
-        self._context.exits.push(self._leave)
         self._signals = self._context.signals
+        if self._context.losses:
+            self._tell_losses()
+        else:
+            self._told = _told.open(self._group, self.name, self._started)
+            self._context.exits.push(self._leave)
         self._reported_s = time.monotonic()
         self._reported_step = self._context.position.step
 
@@ -203,8 +216,7 @@ class Live(keras.callbacks.Callback):
             self.model.stop_training = True
             self._keep()
         if self._steersman.is_paused != was_paused:
-            state: events.RunState = "paused" if self._steersman.is_paused else "running"
-            self._told.tell(events.StateChanged(state=state, reason=f"by {sent.who}"))
+            self.tell_state("paused" if self._steersman.is_paused else "running", f"by {sent.who}")
 
     def _keep(self) -> None:
         """Nothing of what was trained is lost where a checkpoint was asked for."""
@@ -213,6 +225,10 @@ class Live(keras.callbacks.Callback):
             at = self._context.position
             written = events.CheckpointWritten(step=at.step, epoch=at.epoch, path=str(path))
             self._told.tell(written)
+
+    def tell_state(self, state: events.RunState, reason: str) -> None:
+        """Say what the training is about, other than training."""
+        self._told.tell(events.StateChanged(state=state, reason=reason))
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -237,6 +253,22 @@ class Live(keras.callbacks.Callback):
     def _tell_report(self, report: Any) -> None:
         if report is not None:
             self._told.tell_report(report, _told.samples_per_step(self.model, self._group))
+
+    def _tell_losses(self) -> None:
+        """The run goes on; its rank 0 may be another engine than before."""
+        self._told.move_to(self._group)
+        lost, self.lost = self.lost, ()
+        for one in lost:
+            self._told.tell(events.RankLost(**vars(one)))
+        self._told.tell(
+            events.GroupChanged(
+                engines=self._group.engines,
+                hosts=self._group.hosts,
+                step=self._context.position.step,
+                reason=f"lost {', '.join(f'rank {one.rank}' for one in lost)}",
+            )
+        )
+        self._told.tell(events.StateChanged(state="running"))
 
     def _started(self) -> events.Started:
         return _told.started(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from interactive_dl.engine._position import Position
 from interactive_dl.engine._reports import Report
 from interactive_dl.engine.group import Group
 from interactive_dl.engine.knobs import Knob
-from interactive_dl.errors import InteractiveDLError
+from interactive_dl.errors import InteractiveDLWarning, TelemetryError
 from interactive_dl.telemetry import events, publisher
 from interactive_dl.telemetry.steering import Sent
 
@@ -28,10 +29,12 @@ class Told:
     """One run's line to the outside; ranks other than 0 have none, and say nothing.
 
     Args:
+        run: the run's id.
         line: rank 0's.
     """
 
-    def __init__(self, line: publisher.Publisher | None) -> None:
+    def __init__(self, run: str, line: publisher.Publisher | None) -> None:
+        self.run = run
         self._line = line
         self._commands: list[Sent] = []
 
@@ -78,6 +81,17 @@ class Told:
         taken, self._commands = self._commands, []
         return taken
 
+    def move_to(self, group: Group) -> None:
+        """Have rank 0 of ``group`` speak for the run from now on, if it finds somebody to speak to:
+        a training never waits for its audience.
+        """
+        if group.rank != 0 or self._line is not None:
+            return
+        try:
+            self._line = publisher.open(self.run, engine=group.engines[0])
+        except TelemetryError as error:
+            warnings.warn(f"The run goes on unseen: {error}", InteractiveDLWarning, stacklevel=2)
+
     def close(self, ended: events.Ended) -> None:
         """Say how the run ended and hang up; commands that came too late are refused."""
         if self._line is None:
@@ -95,21 +109,21 @@ def open(group: Group, name: str, started: Callable[[], events.Started]) -> Told
     Raises:
         TelemetryError: that failed. On every rank.
     """
-    line, problem = _dial(group, name) if group.rank == 0 else (None, None)
+    run = group.broadcast(events.new_run_id(name))
+    line, problem = _dial(group, run) if group.rank == 0 else (None, None)
     problem = group.broadcast(problem)
     if problem is not None:
         raise problem
-    told = Told(line)
+    told = Told(run, line)
     if line is not None:
         told.tell(started())
     return told
 
 
-def _dial(group: Group, name: str) -> tuple[publisher.Publisher | None, Exception | None]:
+def _dial(group: Group, run: str) -> tuple[publisher.Publisher | None, Exception | None]:
     try:
-        run = events.new_run_id(name)
-        return publisher.open(run, engine=group.engines[group.rank]), None
-    except InteractiveDLError as error:
+        return publisher.open(run, engine=group.engines[0]), None
+    except TelemetryError as error:
         return None, error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from interactive_dl.engine import _rate
-from interactive_dl.engine._fit_context import batches_before, is_rate_steered
+from interactive_dl.engine._fit_context import batches_before, is_rate_steered, rate_factor
 from interactive_dl.engine.group import current
 from interactive_dl.engine.schedules import warmup_factor
 
@@ -73,7 +73,7 @@ class LearningRateWarmup(keras.callbacks.Callback):
         assert self.full_rate is not None
         _rate.set_rate(
             self.model.optimizer,
-            self.full_rate * factor,
+            self.full_rate * rate_factor(self.model) * factor,
             momentum_correction=self.momentum_correction,
         )
 

@@ -71,17 +71,40 @@ def ended_by_peer(error: BaseException) -> bool:
     return isinstance(error, PeerFailedError) or _horovod.is_collective_error(error)
 
 
-def explain(group: Group, error: BaseException) -> PeerFailedError:
-    """Turn a failed collective into an error that names the rank that failed first."""
+@dataclass(frozen=True)
+class Cause:
+    """Why a collective failed.
+
+    Attributes:
+        failure: what the first rank to raise has told; None if none has.
+        dead: ranks that MPI knows to be dead.
+    """
+
+    failure: Failure | None
+    dead: tuple[int, ...]
+
+
+def cause_of_failure(group: Group) -> Cause:
+    """Leave the failed collective, and find out why it failed; waits a little for the news."""
     leave()
     failure = _first_failure(group)
+    return Cause(failure, _dead_ranks(group))
+
+
+def explain(group: Group, error: BaseException) -> PeerFailedError:
+    """Turn a failed collective into an error that names the rank that failed first."""
+    return explanation(group, error, cause_of_failure(group))
+
+
+def explanation(group: Group, error: BaseException, cause: Cause) -> PeerFailedError:
+    """The error of a collective that failed for this cause."""
+    failure, dead = cause.failure, cause.dead
     if failure is not None:
         return PeerFailedError(
             f"{group.engine_name(failure.rank)} of {group.size} failed first, with"
             f" {failure.error}\nThe others stopped with it. Mend the cause, then call"
             " engine.init() on all engines and train again."
         )
-    dead = _dead_ranks(group)
     if dead:
         names = ", ".join(group.engine_name(rank) for rank in dead)
         return PeerFailedError(

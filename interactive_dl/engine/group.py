@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _devices, _horovod, _waiting, world
+from interactive_dl.engine._handshake import OutdatedError
 from interactive_dl.errors import GroupError
 
 if TYPE_CHECKING:
@@ -157,6 +159,30 @@ def init(
     if seed is not None:
         _seed(seed)
     return group
+
+
+def shrink(timeout_s: float = 20.0) -> Group:
+    """Form a group of the living members of this one; each of them calls this.
+
+    Args:
+        timeout_s: how long to wait for members that have not noticed a death yet.
+
+    Raises:
+        GroupError: a living member did not come.
+    """
+    old, framework = current(), _horovod.keras_framework()
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        living = set(world.current().living()) & set(old.engines)
+        try:
+            meeting = world.meet(living, timeout_s=deadline_s - time.monotonic())
+            break
+        except OutdatedError:
+            # Members learn of deaths some milliseconds apart; until then their lists differ.
+            if time.monotonic() > deadline_s:
+                raise
+    _regroup(meeting)
+    return ensure_framework(framework)
 
 
 def _is_kept_by(meeting: world.Meeting) -> bool:

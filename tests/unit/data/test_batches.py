@@ -126,6 +126,7 @@ def test_an_epoch_goes_on_where_it_was_left_and_the_next_ones_are_whole() -> Non
     resumed.begin_within(3, whole.samples_before(3, 2))
     assert [x.tolist() for x, _ in resumed] == steps[2:]
     assert resumed[0][0].tolist() == steps[2]
+    assert (resumed.steps_of(3), resumed.steps_of(4)) == (4, 6)
     whole.set_epoch(4)
     resumed.set_epoch(4)
     assert [x.tolist() for x, _ in resumed] == [x.tolist() for x, _ in whole]

@@ -1,0 +1,146 @@
+"""Going on after the death of a rank: with those that live, from what they have in memory.
+
+The collective of the others fails at once (MPI under fault tolerance). They form a group of the
+living, agree on the last common state, share the data out anew and call ``fit`` again from there;
+callbacks begin again, too. A death within a collective may leave survivors one step apart: those
+that are behind take the state of one that is ahead, whose last step all ranks had a part in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from interactive_dl.data.batches import Batches
+from interactive_dl.engine import _rate, group
+from interactive_dl.engine._broadcast import broadcast_variables
+from interactive_dl.engine._checkpoint import begin_at, metric_state
+from interactive_dl.engine._fit_context import FitContext
+from interactive_dl.engine._position import Position
+from interactive_dl.engine._reduction import distributed_optimizers
+from interactive_dl.engine.group import Group
+from interactive_dl.engine.schedules import Rule, scale_lr
+from interactive_dl.telemetry import exits
+
+OnRankLoss = Literal["shrink", "stop"]
+ON_RANK_LOSS: tuple[OnRankLoss, ...] = ("shrink", "stop")
+
+_WORD_OF_DEATH_S = 0.5
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A rank that is gone.
+
+    Attributes:
+        rank: its rank in the group that it belonged to.
+        engine: its stable id.
+        host: its host.
+        last_step: the last step that all ranks finished.
+        reason: why, as far as is known.
+    """
+
+    rank: int
+    engine: int
+    host: str
+    last_step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a survivor brings along."""
+
+    position: Position
+    samples: int
+    is_rate_steered: bool
+    metrics: list[Any]
+
+
+def recover(
+    model: keras.Model, context: FitContext, dead: Sequence[int], rule: Rule | None
+) -> tuple[Lost, ...]:
+    """Make everything ready for ``fit`` to go on among the living; each of them calls this.
+
+    Args:
+        model: that trains.
+        context: of its ``fit``.
+        dead: ranks of the current group that this rank knows to be dead.
+        rule: how the learning rate follows the number of ranks; None leaves it.
+
+    Raises:
+        GroupError: a survivor did not come.
+        PeerFailedError: another rank died meanwhile.
+    """
+    old = group.current()
+    new = group.shrink()
+    gone = [rank for rank, engine in enumerate(old.engines) if engine not in new.engines]
+    root = _agree(model, context, new)
+    _rescale(model, context, old, new, rule)
+    for data in context.data:
+        if isinstance(data, Batches):
+            data.adopt(new)
+    begin_at(context, root.position, root.samples, new.allgather(root.metrics))
+    context.losses += 1
+    return tuple(
+        Lost(rank, old.engines[rank], old.hosts[rank], root.position.step, _reason(old, rank))
+        for rank in sorted({*gone, *dead})
+    )
+
+
+def _agree(model: keras.Model, context: FitContext, new: Group) -> _State:
+    """Give all survivors the state of one that is furthest; its own words, but this rank's sums."""
+    mine = _State(
+        context.position,
+        context.samples_before(),
+        context.is_rate_steered,
+        metric_state(model) if context.position.batch else [],
+    )
+    states = new.allgather(mine)
+    furthest = max(_order(state.position) for state in states)
+    root = next(r for r, state in enumerate(states) if _order(state.position) == furthest)
+    for variables in (model, *distributed_optimizers(model)):
+        broadcast_variables(variables.variables, root)
+    context.is_rate_steered = states[root].is_rate_steered
+    mine_or_root = mine if mine.position == states[root].position else states[root]
+    return _State(
+        states[root].position, states[root].samples, context.is_rate_steered, mine_or_root.metrics
+    )
+
+
+def _order(position: Position) -> tuple[int, int, int]:
+    return position.step, position.epoch, position.batch
+
+
+def _rescale(
+    model: keras.Model, context: FitContext, old: Group, new: Group, rule: Rule | None
+) -> None:
+    """Each rank keeps its batch, so the global batch shrinks, and the learning rate with it."""
+    if rule is None:
+        return
+    factor = scale_lr(1.0, rule, new.size) / scale_lr(1.0, rule, old.size)
+    context.rate_factor *= factor
+    for optimizer in distributed_optimizers(model):
+        if _rate.has_fixed_rate(optimizer):
+            rate = _rate.get_rate(optimizer) * factor
+            _rate.set_rate(optimizer, rate, momentum_correction=True)
+
+
+def _reason(old: Group, rank: int) -> str:
+    """What the watcher of the engine has noted, if it is on this host or a shared file system."""
+    folder, engine = os.environ.get("IDL_CLUSTER"), old.engines[rank]
+    if folder is None:
+        return "its process died"
+    deadline_s = time.monotonic() + _WORD_OF_DEATH_S
+    while (ended := exits.exits(Path(folder)).get(engine)) is None:
+        if time.monotonic() > deadline_s:
+            return "its process died"
+        time.sleep(_POLL_S)
+    return ended.reason

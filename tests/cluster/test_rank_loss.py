@@ -1,0 +1,170 @@
+"""A rank dies in a training: the others go on from what they have, as a fresh run of them would."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ipyparallel.error import CompositeError, RemoteError
+
+from interactive_dl.cluster import Cluster, Engine
+
+TIMEOUT_S = 120
+ENGINES = 4
+ROUNDS = 20
+
+SETUP = """
+import os
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from interactive_dl import data, engine
+from interactive_dl.engine import _fit_context
+from interactive_dl.engine._checkpoint import Checkpoint
+
+x = np.random.default_rng(0).normal(size=(1000, 6)).astype("float32")
+y = (x.sum(axis=1) > 0).astype("float32")
+
+
+class Watch(keras.callbacks.Callback):
+    # keeps the state that survivors agree on, and tells when the training is under way
+
+    def __init__(self, folder, checkpoint, late):
+        super().__init__()
+        self.folder, self.checkpoint, self.late = Path(folder or "."), checkpoint, late
+        self.steps, self.ranks, self.begun_at = 0, [], []
+
+    def on_train_begin(self, logs=None):
+        context = _fit_context.context_of(self.model)
+        self.ranks.append(engine.current().size)
+        self.begun_at.append(context.begin)
+        if context.losses:
+            path = self.checkpoint.write()
+            if engine.current().rank == 0:
+                shutil.copy(path, self.folder / "agreed.keras")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == 30:
+            (self.folder / f"training-{my_id}").touch()
+            if self.late == my_id:
+                time.sleep(0.5)  # the others wait for this one in the allreduce
+
+
+def train(path, epochs, folder=None, late=None):
+    global watch
+    group = engine.init(seed=1)
+    model = keras.Sequential([
+        keras.Input((6,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dropout(0.2),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ])
+    model.compile(
+        engine.distribute(keras.optimizers.SGD(0.05, momentum=0.9)), "binary_crossentropy")
+    batches = data.from_arrays(x, y).shard(group, seed=3).batch(8)
+    callbacks = engine.callbacks("loss", checkpoint=path)
+    checkpoint = next(one for one in callbacks if isinstance(one, Checkpoint))
+    watch = Watch(folder, checkpoint, late)
+    extra = [watch] if folder is not None else []
+    history = model.fit(batches, epochs=epochs, verbose=0, callbacks=[*callbacks, *extra])
+    return {
+        "engines": group.engines if folder is None else engine.current().engines,
+        "weights": [value.tobytes() for value in model.get_weights()],
+        "loss": history.history["loss"],
+        "rate": float(model.optimizer.learning_rate),
+        "ranks": watch.ranks,
+        "begun": [(at.step, at.epoch, at.batch) for at in watch.begun_at],
+    }
+"""
+
+
+@pytest.fixture(scope="module")
+def four(own_ipython_folder: Path) -> Iterator[Cluster]:
+    with Cluster(ENGINES) as cluster:
+        yield cluster
+
+
+def prepared(cluster: Cluster) -> Any:
+    view = cluster.client[:]
+    view.execute(SETUP, block=True)
+    view.scatter("my_id", list(cluster.client.ids), flatten=True, block=True)
+    return view
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_the_living_go_on_as_a_fresh_run_of_them_would(
+    four: Cluster, until: Callable[..., None], tmp_path: Path, number: int
+) -> None:
+    chance = random.Random()
+    four.heal()
+    view = prepared(four)
+    count = 1 + number % 3
+    victims = chance.sample(four.engines, count)
+    if number % 4 == 0 and four.engines[0] not in victims:
+        victims[0] = four.engines[0]
+    others = [one for one in four.engines if one not in victims]
+    is_inside = number % 2 == 0
+    late = chance.choice(others).id if is_inside else None
+    options = {"path": str(tmp_path / "run.keras"), "epochs": 12, "folder": str(tmp_path)}
+    running = view.execute(f"result = train(late={late}, **{options!r})")
+    for engine in four.engines:
+        until((tmp_path / f"training-{engine.id}").exists, "it trains", timeout_s=TIMEOUT_S)
+    if not is_inside:
+        delay_s = chance.uniform(0, 0.2)
+        with pytest.raises(TimeoutError):
+            running.get(timeout=delay_s)
+    for victim in victims:
+        os.kill(victim.pid, signal.SIGKILL)
+    with pytest.raises((CompositeError, RemoteError)) as raised:
+        running.get(timeout=TIMEOUT_S)
+    assert "died" in str(raised.value)
+    survivors = four.client[[one.id for one in others]]
+    results = survivors["result"]
+    _check_survivors(results, others)
+
+    agreed = str(tmp_path / "agreed.keras")
+    survivors.execute(f"expected = train({agreed!r}, epochs=12)").get(timeout=TIMEOUT_S)
+    expected = survivors["expected"]
+    assert [one["weights"] for one in results] == [one["weights"] for one in expected]
+    whole = max(0, len(expected[0]["loss"]) - 1)
+    assert results[0]["loss"][-whole:] == expected[0]["loss"][-whole:]
+
+
+def _check_survivors(results: list[dict[str, Any]], others: list[Engine]) -> None:
+    first = results[0]
+    assert all(one["weights"] == first["weights"] for one in results)
+    assert first["engines"] == tuple(one.id for one in others)
+    assert first["ranks"][0] == ENGINES
+    assert first["ranks"][-1] == len(others)
+    assert len(first["loss"]) == 12
+    assert first["rate"] == pytest.approx(0.05 * len(others) / ENGINES)
+    assert all(one["begun"] == first["begun"] for one in results)
+
+
+def test_stop_raises_on_all_that_live_and_names_the_dead(
+    four: Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    four.heal()
+    view = prepared(four)
+    view.execute(
+        "plain = engine.callbacks\n"
+        "engine.callbacks = lambda *a, **k: plain(*a, on_rank_loss='stop', **k)",
+        block=True,
+    )
+    options = {"path": str(tmp_path / "run.keras"), "epochs": 10_000, "folder": str(tmp_path)}
+    running = view.execute(f"result = train(**{options!r})")
+    victim = four.engines[1]
+    for engine in four.engines:
+        until((tmp_path / f"training-{engine.id}").exists, "it trains", timeout_s=TIMEOUT_S)
+    os.kill(victim.pid, signal.SIGKILL)
+    with pytest.raises(CompositeError) as raised:
+        running.get(timeout=TIMEOUT_S)
+    assert f"rank {victim.rank}" in str(raised.value)
+    assert "died during the training" in str(raised.value)
