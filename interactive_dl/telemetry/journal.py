@@ -16,7 +16,7 @@ import fcntl
 import importlib.metadata
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +34,6 @@ RUNS_VARIABLE = "IDL_RUNS"
 LIMIT_BYTES = 2**20
 _RUN_ID = re.compile(r"(?P<name>.+)-(?P<time>\d{8}-\d{6})-[0-9a-f]{4}")
 _TAIL_BYTES = 2**16
-_RECORDS = msgspec.json.Decoder(Record)
-_HEADER = b'{"journal":'
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,6 +92,11 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
     engine: int
     seq: int
     event: BriefEvent
+
+
+_RECORDS = msgspec.json.Decoder(Record)
+_BRIEF = msgspec.json.Decoder(Brief)
+_HEADER = b'{"journal":'
 
 
 class Origin(NamedTuple):
@@ -296,7 +299,19 @@ def decode(chunk: Chunk, of: str) -> list[Record]:
         ) from error
 
 
-_BRIEF = msgspec.json.Decoder(Brief)
+def records(path: Path) -> Iterator[Record]:
+    """All records of a journal, as they lie.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    offset = 0
+    while True:
+        chunk = read(path, offset)
+        yield from decode(chunk, str(path))
+        offset = chunk.next_offset
+        if chunk.is_last:
+            return
 
 
 def brief(line: bytes) -> Brief:

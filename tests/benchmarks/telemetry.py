@@ -224,7 +224,7 @@ def _send_many(folder: Path, senders: range, count: int, per_s: float) -> None:
 
 def _count(path: Path, expected: int) -> int:
     """Reports of a journal that are there in their order; none is counted twice."""
-    steps = [r.event.step for r in _records(path) if isinstance(r.event, events.Progress)]
+    steps = [r.event.step for r in journal.records(path) if isinstance(r.event, events.Progress)]
     return len(steps) if steps == sorted(set(steps)) and len(steps) <= expected else 0
 
 
@@ -284,7 +284,7 @@ def kills(one: Recorder, scale: Scale) -> list[Row]:
     thread.join()
     line.publish(events.Ended("finished"))
     line.close(_DEADLINE_S)
-    records = _records(journal.path_of(one.runs, run))
+    records = journal.records(journal.path_of(one.runs, run))
     kept = [r.event.step for r in records if isinstance(r.event, events.Progress)]
     lost = len(told) - len(kept)
     doubled = len(kept) - len(set(kept))
@@ -301,18 +301,10 @@ def kills(one: Recorder, scale: Scale) -> list[Row]:
 def _is_whole(path: Path) -> bool:
     """Whether every record that a reader sees now is one, none twice, none missing between."""
     try:
-        seqs = [r.seq for r in _records(path) if r.engine == 0]
+        seqs = [r.seq for r in journal.records(path) if r.engine == 0]
     except journal.JournalError:
         return not path.exists()
     return seqs == list(range(len(seqs)))
-
-
-def _records(path: Path) -> Iterator[events.Record]:
-    chunk = journal.read(path, 0)
-    yield from journal.decode(chunk, str(path))
-    while not chunk.is_last:
-        chunk = journal.read(path, chunk.next_offset)
-        yield from journal.decode(chunk, str(path))
 
 
 def _until(is_so: Callable[[], bool]) -> None:

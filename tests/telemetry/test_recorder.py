@@ -48,13 +48,7 @@ def progress(step: int) -> events.Progress:
 
 
 def records(path: Path) -> list[events.Record]:
-    found: list[events.Record] = []
-    chunk = journal.read(path, 0)
-    while True:
-        found += journal.decode(chunk, str(path))
-        if chunk.is_last:
-            return found
-        chunk = journal.read(path, chunk.next_offset)
+    return list(journal.records(path))
 
 
 # -- who may call ---------------------------------------------------------------------------------
