@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from interactive_dl.cluster import Cluster, doctor
+    from interactive_dl.telemetry.run import Run, Runs, open_run
 
 __version__ = "0.1.0"
-__all__ = ["Cluster", "doctor"]
+__all__ = ["Cluster", "Run", "Runs", "doctor", "open_run"]
 
-_PUBLIC = {"Cluster": "interactive_dl.cluster", "doctor": "interactive_dl.cluster"}
+_PUBLIC = {
+    "Cluster": "interactive_dl.cluster",
+    "Run": "interactive_dl.telemetry.run",
+    "Runs": "interactive_dl.telemetry.run",
+    "doctor": "interactive_dl.cluster",
+    "open_run": "interactive_dl.telemetry.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +20,8 @@ from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.cluster.environment import Binding
 from interactive_dl.errors import ClusterNotFoundError, ClusterNotRunningError
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.journal import runs_folder
+from interactive_dl.telemetry.run import Runs
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -43,6 +47,8 @@ class Cluster:
         oversubscribe: whether there may be more engines than cores.
         start_timeout_s: how long the engines may take to register.
         environment: further variables for the engines, such as ``KERAS_BACKEND``.
+        runs: folder of the runs' journals, which outlive the cluster; by default ``$IDL_RUNS`` or
+            ``runs`` in the current folder.
 
     Every method that takes time has an async twin: ``await cluster.start_async()``.
     """
@@ -57,6 +63,7 @@ class Cluster:
         oversubscribe: bool = True,
         start_timeout_s: float = 60.0,
         environment: Mapping[str, str] | None = None,
+        runs: str | os.PathLike[str] | None = None,
     ) -> None:
         self._options = Options(
             engines=engines,
@@ -65,12 +72,14 @@ class Cluster:
             oversubscribe=oversubscribe,
             start_timeout_s=start_timeout_s,
             environment=dict(environment or {}),
+            runs=str(Path(runs or runs_folder()).absolute()),
         )
         self._places = Places(cluster_id or f"idl-{secrets.token_hex(3)}", ipython_folder())
         self._background = BackgroundLoop(f"cluster {self._places.cluster_id}")
         self._launched: ipyparallel.Cluster | None = None
         self._client: Client | None = None
         self._is_starting = False
+        self._runs: Runs | None = None
 
     # -- reaching clusters ---------------------------------------------------------------------
 
@@ -227,6 +236,13 @@ class Cluster:
         return self._client
 
     @property
+    def runs(self) -> Runs:
+        """This cluster's runs, and earlier ones in the same folder: ``cluster.runs["rpv"]``."""
+        if self._runs is None:
+            self._runs = Runs(self._options.runs, cluster=self._places.folder)
+        return self._runs
+
+    @property
     def engines(self) -> tuple[Engine, ...]:
         """The engines of the current world, by rank, the dead of that world included."""
         return () if self._client is None else _status.engines(self._places, self._client.ids)
@@ -299,6 +315,8 @@ class Cluster:
         _px.activate(self.client)
 
     def _disconnect(self) -> None:
+        if self._runs is not None:
+            self._runs.close()
         if self._client is not None:
             self._client.close()
             self._client = None

@@ -21,6 +21,7 @@ class Options:
         oversubscribe: whether there may be more engines than cores.
         start_timeout_s: how long engines may take to register.
         environment: variables for controller and engines, over everything else.
+        runs: folder of the journals.
     """
 
     engines: int = 4
@@ -29,6 +30,7 @@ class Options:
     oversubscribe: bool = True
     start_timeout_s: float = 60.0
     environment: dict[str, str] = field(default_factory=dict)
+    runs: str = "runs"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Description:
         next_id: the lowest id that no engine has had.
         controller_pid: process id of the controller; 0 before it runs.
         mpiexec_pid: process id of mpiexec; 0 before it runs.
+        recorder_pid: process id of the recorder's supervisor; 0 before it runs.
     """
 
     cluster_id: str
@@ -54,6 +57,7 @@ class Description:
     next_id: int = 0
     controller_pid: int = 0
     mpiexec_pid: int = 0
+    recorder_pid: int = 0
 
     def with_world(self, world: tuple[int, ...]) -> Description:
         """The same cluster after its world was formed anew."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+from pathlib import Path
 
 import ipyparallel
 from ipyparallel.cluster.launcher import (
@@ -13,9 +16,11 @@ from ipyparallel.cluster.launcher import (
 from traitlets import List, Unicode
 from traitlets.config import Config
 
+from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.telemetry.commands import engine_command
+from interactive_dl.telemetry.recorder import recorder_command
 
 _HEARTBEAT_PERIOD_MS = 500
 _SILENCE_BEFORE_DEATH_S = 60
@@ -69,6 +74,22 @@ def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
             f"--IPController.ports={','.join(map(str, quiet_ports(_CONTROLLER_PORTS)))}",
         ],
     )
+
+
+def start_recorder(
+    places: Places, options: Options, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start the process that writes the runs' journals, beside the controller."""
+    (port,) = quiet_ports(1)
+    with (places.folder / "recorder.log").open("wb") as log:
+        return subprocess.Popen(
+            recorder_command(places.folder, Path(options.runs), port),
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 async def launch(

@@ -28,6 +28,7 @@ from interactive_dl.errors import (
     WorldSizeError,
 )
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.recorder import await_recorder
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -82,6 +83,7 @@ async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
     described.write(places.description)
     cluster = _launcher.ipyparallel_cluster(places)
     try:
+        recorder = _launcher.start_recorder(places, options, environment_of(places, options))
         await _launcher.launch(
             cluster,
             places,
@@ -94,8 +96,18 @@ async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
             f"Engines register with a controller, but it did not come up: {error}. Type: idl"
             f" doctor. The end of its log:\n{_shown(places.folder / 'controller.log')}"
         ) from error
-    pids = {"controller_pid": cluster.controller.pid, "mpiexec_pid": cluster.engine_set.pid}
-    replace(described, **pids).write(places.description)
+    replace(
+        described,
+        controller_pid=cluster.controller.pid,
+        mpiexec_pid=cluster.engine_set.pid,
+        recorder_pid=recorder.pid,
+    ).write(places.description)
+    await asyncio.to_thread(
+        await_recorder,
+        places.folder,
+        options.start_timeout_s,
+        is_over=lambda: recorder.poll() is not None,
+    )
     return cluster
 
 

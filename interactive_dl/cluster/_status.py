@@ -80,6 +80,11 @@ def what_ended(places: Places) -> str:
             f"mpiexec (pid {described.mpiexec_pid}) has ended: MPI no longer notices deaths, and"
             " dead engines cannot be replaced."
         )
+    if not _processes.is_alive(described.recorder_pid, places.folder):
+        return (
+            f"The recorder (pid {described.recorder_pid}) has ended: runs are neither recorded nor"
+            " steered. Its log says why."
+        )
     return ""
 
 
