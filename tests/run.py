@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
-ONE_PROCESS = ("tests/unit", "tests/cluster", "tests/notebooks")
+ONE_PROCESS = ("tests/unit", "tests/cluster", "tests/widgets", "tests/notebooks")
 RANKS = (1, 2, 4)
 BACKENDS = ("tensorflow", "torch")
 TIMEOUT_S = 900

@@ -190,7 +190,8 @@ class Notebook:
         self.page.wait_for_selector(selector, state="attached")
 
     def run(self, cell: int, *, wait: bool = True) -> None:
-        """Run the ``cell``-th cell, from 0."""
+        """Run the ``cell``-th cell, from 0, as soon as the kernel is idle."""
+        self.await_kernel()
         self.page.evaluate(
             "at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at }", cell
         )
@@ -201,6 +202,11 @@ class Notebook:
     def await_cell(self, cell: int) -> None:
         """Wait until a cell has run."""
         expect(self.prompt(cell)).to_have_text(_NUMBERED, timeout=_TIMEOUT_MS)
+
+    def button(self, label: str) -> Locator:
+        """A widget's button; an icon comes before its label."""
+        name = re.compile(rf"(^|\W){re.escape(label)}$")
+        return self.page.locator(".idl").get_by_role("button", name=name)
 
     def prompt(self, cell: int) -> Locator:
         """What stands beside a cell: ``[3]:``, or ``[*]:`` while it runs."""

@@ -26,10 +26,6 @@ RUN = """
 CURVES, THROUGHPUT, HEAT_MAP, PHASES = range(4)
 
 
-def click(page: Notebook, label: str) -> None:
-    page.page.locator(".idl").get_by_role("button", name=label).click()
-
-
 def state(page: Notebook) -> object:
     return expect(page.page.locator(".idl-header .idl-badge").first)
 
@@ -48,7 +44,7 @@ def test_points_arrive_while_the_run_goes_on_and_survive_a_reload(notebook: Open
     page.await_points("smooth", before + 20)
     before = page.points("smooth")
     page.await_points("smooth", before + 20)
-    click(page, "Pause")
+    page.button("Pause").click()
     state(page).to_have_text("paused")
 
 
@@ -65,10 +61,10 @@ def test_buttons_work_while_a_cell_runs(notebook: Open) -> None:
     page.await_points("smooth", 5)
     page.run(1, wait=False)
     expect(page.prompt(1)).to_have_text("[*]:")
-    click(page, "Pause")
+    page.button("Pause").click()
     page.await_cell(1)
     state(page).to_have_text("paused")
-    click(page, "Resume")
+    page.button("Resume").click()
     state(page).to_have_text("running")
 
 
@@ -104,11 +100,11 @@ def test_stop_ends_the_run(notebook: Open) -> None:
     page = notebook(RUN, "run.wait(5); print(run.state, run._thread.is_alive())")
     page.run(0)
     page.await_points("smooth", 5)
-    click(page, "Stop now")
+    page.button("Stop now").click()
     state(page).to_have_text("stopped")
     page.run(1)
     assert page.text(1).strip() == "stopped False"
-    expect(page.page.get_by_role("button", name="Pause")).to_be_disabled()
+    expect(page.button("Pause")).to_be_disabled()
 
 
 def test_a_saved_notebook_shows_the_final_plots_without_a_kernel_or_a_network(
@@ -117,7 +113,7 @@ def test_a_saved_notebook_shows_the_final_plots_without_a_kernel_or_a_network(
     page = notebook(RUN)
     page.run(0)
     page.await_points("smooth", 60)
-    click(page, "Stop now")
+    page.button("Stop now").click()
     state(page).to_have_text("stopped")
     page.page.wait_for_selector("[data-still] .idl-cell", state="attached")
     assert not page.page.locator("[data-still]").is_visible()
@@ -157,7 +153,7 @@ def test_both_themes_show_everything(notebook: Open, picture: Callable[[str], Pa
     page.run(1)
     expect(page.page.locator(".idl-loss")).to_contain_text("killed by SIGKILL")
     page.await_points("validation", 1)
-    click(page, "Evaluate")
+    page.button("Evaluate").click()
     page.await_points("evaluated", 1)
     for theme in ("Light", "Dark"):
         page.use_theme(theme)

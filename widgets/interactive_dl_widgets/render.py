@@ -56,7 +56,8 @@ def badge(text: str, tone: str) -> str:
 
 def metric_keys() -> str:
     """Which curve is which."""
-    return _title("", ("training", plots.TRAINING), ("validation", plots.VALIDATION))
+    keys = [("training", plots.TRAINING), ("validation", plots.VALIDATION)]
+    return _title("", *keys, ("asked for", plots.EVALUATED))
 
 
 def throughput_title(view: Throughput) -> str:

@@ -19,6 +19,7 @@ from interactive_dl.telemetry.history import History
 
 Callback = Callable[["FakeRun", Sequence[events.Record]], None]
 
+_BATCH = 32
 _HOST = socket.gethostname()
 _KNOBS = (
     events.KnobState("learning_rate", 1e-3, low=0.0),
@@ -38,7 +39,7 @@ class Plan:
         step_s: how long a step pretends to take, and takes.
         slow_rank: a rank whose own time is longer than the others'; None for none.
         slowness: by what factor.
-        baseline_samples_per_s: of one rank alone.
+        has_baseline: whether the rate of one rank alone is known.
         knobs: what can be changed.
         seed: of the noise.
     """
@@ -49,7 +50,7 @@ class Plan:
     step_s: float = 0.05
     slow_rank: int | None = None
     slowness: float = 1.3
-    baseline_samples_per_s: float | None = 700.0
+    has_baseline: bool = True
     knobs: tuple[events.KnobState, ...] = _KNOBS
     seed: int = 0
 
@@ -188,10 +189,10 @@ class FakeRun:
             hosts=tuple(_HOST if rank % 2 == 0 else f"{_HOST}-b" for rank in range(plan.ranks)),
             epochs=plan.epochs,
             steps_per_epoch=plan.steps_per_epoch,
-            batch_size=32,
-            samples_per_epoch=32 * plan.ranks * plan.steps_per_epoch,
+            batch_size=_BATCH,
+            samples_per_epoch=_BATCH * plan.ranks * plan.steps_per_epoch,
             knobs=plan.knobs,
-            baseline_samples_per_s=plan.baseline_samples_per_s,
+            baseline_samples_per_s=_BATCH / plan.step_s if plan.has_baseline else None,
         )
 
     def progress(self, step: int) -> events.Progress:
@@ -214,7 +215,7 @@ class FakeRun:
             batch=step % plan.steps_per_epoch,
             metrics={"loss": loss, "accuracy": 1 - 0.4 * loss},
             learning_rate=self.values.get("learning_rate"),
-            samples_per_s=32 * plan.ranks / (plan.step_s * slowest) * chance.uniform(0.95, 1.0),
+            samples_per_s=_BATCH * plan.ranks / (plan.step_s * slowest) * chance.uniform(0.95, 1.0),
             step_time_s=step_s,
             ranks=events.RankTimes(
                 data_wait_s=tuple(0.2 * one for one in own),

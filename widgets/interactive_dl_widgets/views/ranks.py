@@ -57,8 +57,7 @@ def heat_map(history: History) -> HeatMap:
     Step times say nothing of it: under synchronous training the slowest rank's is everybody's.
     """
     times = history.rank_times
-    own_s = np.asarray(times.data_wait_s) + np.asarray(times.compute_s)
-    reports, ranks = own_s.shape
+    reports, ranks = np.asarray(times.compute_s).shape
     size = _bucket(reports, ranks)
     moments = -(-reports // size) if reports else 0
     phases = {name: _bucket_means(np.asarray(getattr(times, name)), size) for name in PHASES}
