@@ -110,7 +110,7 @@ def death(places: Places, engine: int) -> Death:
 def _reason(ended: exits.Exit | None) -> str:
     if ended is None:
         return "it no longer answers, and its end was not seen"
-    if ended.signal_number == 9:
+    if ended.signal_number == 9 and not ended.stalled:
         held_gb = ended.max_rss_bytes / 1e9
         return (
             f"{ended.reason} (somebody's kill -9, or the machine ran out of memory: it held up to"

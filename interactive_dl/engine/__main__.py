@@ -1,10 +1,11 @@
 """``python -m interactive_dl.engine``: what mpiexec starts, a watcher with the engine as its child.
 
-The watcher uses no MPI. It gives the engine a log of its own, passes signals on, and leaves word
-of how the engine ended. MPI tells the other ranks of a death when the process that mpiexec itself
-started ends, so the watcher ends right after the engine. Its own exit code matters (seen with
-Open MPI 5.0.11, fault tolerance on): in the world that mpiexec started, another code than 0 makes
-mpiexec end everybody; in one that was spawned later, 0 leaves the others waiting for the dead.
+The watcher uses no MPI. It gives the engine a log of its own, passes signals on, kills it when it
+stalls, and leaves word of how it ended. MPI tells the other ranks of a death when the process that
+mpiexec itself started ends, so the watcher ends right after the engine. Its own exit code matters
+(seen with Open MPI 5.0.11, fault tolerance on): in the world that mpiexec started, another code
+than 0 makes mpiexec end everybody; in one that was spawned later, 0 leaves the others waiting for
+the dead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -21,8 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
+from interactive_dl.engine._beats import BEATS_VARIABLE, Sign
 from interactive_dl.telemetry import exits
 
+_LOOK_S = 0.5
 _PR_SET_PDEATHSIG = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -32,8 +38,11 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parse(words)
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
     engine = rank if options.id is None else options.id
-    child = _start_engine(options.folder, engine, options.world)
+    beats, pipe = os.pipe()
+    child = _start_engine(options.folder, engine, options.world, pipe)
+    os.close(pipe)
     _forward_signals(child)
+    stalled = _watch(child, beats)
     _, status, usage = os.wait4(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
     ended = exits.Exit(
@@ -44,6 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         signal_number=-code if code < 0 else None,
         ended_at_s=time.time(),
         max_rss_bytes=usage.ru_maxrss * 1024,
+        stalled=stalled,
     )
     if options.folder.exists():
         exits.record_exit(options.folder, ended)
@@ -59,7 +69,36 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _start_engine(folder: Path, engine: int, world: str) -> subprocess.Popen[bytes]:
+def _watch(child: subprocess.Popen[bytes], beats: int) -> str:
+    """Wait for the end of the engine; kill it when it stalls.
+
+    Returns:
+        Why it was killed; empty if it was not.
+    """
+    ended = os.pidfd_open(child.pid)
+    process = psutil.Process(child.pid)
+    now_s = time.monotonic()
+    sign = Sign(now_s, 0.0, now_s)
+    watched = [ended, beats]
+    while True:
+        ready, _, _ = select.select(watched, (), (), _LOOK_S)
+        if ended in ready:
+            return ""
+        has_beaten = beats in ready and bool(os.read(beats, 4096))
+        if beats in ready and not has_beaten:
+            watched.remove(beats)  # its end is near
+        now_s = time.monotonic()
+        try:
+            used, status = process.cpu_times(), process.status()
+        except psutil.NoSuchProcess:
+            return ""
+        sign = sign.seen(now_s, has_beaten=has_beaten, cpu_s=used.user + used.system)
+        if reason := sign.stalled(now_s, status):
+            child.kill()
+            return reason
+
+
+def _start_engine(folder: Path, engine: int, world: str, pipe: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "interactive_dl.engine._process"]
     command += ["--folder", str(folder), "--id", str(engine), "--world", world]
     with exits.log_file(folder, engine).open("ab") as log:
@@ -68,7 +107,8 @@ def _start_engine(folder: Path, engine: int, world: str) -> subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", BEATS_VARIABLE: str(pipe)},
+            pass_fds=[pipe],
             preexec_fn=_die_with_parent,
         )
 

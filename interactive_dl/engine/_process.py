@@ -20,6 +20,7 @@ from ipyparallel.engine.app import IPEngine
 from traitlets.config import Config
 
 from interactive_dl.engine import _quiet, healing, world
+from interactive_dl.engine._beats import Beats
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_TIMEOUT_S = 60.0
@@ -56,6 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = _parse(words)
     # MPI_Init replaces Python's handler of fatal signals by one that cannot name a Python line.
     faulthandler.enable()
+    Beats().start()
     _quiet.install()
     joined = _join(options)
     exits.record_birth(

@@ -47,6 +47,7 @@ class Exit:
         signal_number: the signal that ended it; None where it exited.
         ended_at_s: seconds since the epoch.
         max_rss_bytes: the most memory that it held.
+        stalled: why its watcher killed it; empty if it did not.
     """
 
     engine: int
@@ -56,10 +57,13 @@ class Exit:
     signal_number: int | None
     ended_at_s: float
     max_rss_bytes: int
+    stalled: str = ""
 
     @property
     def reason(self) -> str:
-        """``killed by SIGKILL`` or ``exit code 3``."""
+        """``killed by SIGKILL``, ``exit code 3``, or how it had stalled."""
+        if self.stalled:
+            return f"stalled: {self.stalled}, and was killed"
         if self.signal_number is not None:
             return f"killed by {signal.Signals(self.signal_number).name}"
         return f"exit code {self.exit_code}"
