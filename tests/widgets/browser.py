@@ -188,6 +188,7 @@ class Notebook:
         self.command("apputils:change-theme", theme=f"JupyterLab {theme}")
         selector = f'body[data-jp-theme-light="{is_light}"]'
         self.page.wait_for_selector(selector, state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def run(self, cell: int, *, wait: bool = True) -> None:
         """Run the ``cell``-th cell, from 0, as soon as the kernel is idle."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import ipywidgets
 import numpy as np
 import pytest
 
-from interactive_dl.telemetry import events, steering
+from interactive_dl.telemetry import events, journal, steering
+from interactive_dl.telemetry.run import open_run
 from interactive_dl_widgets import RunView
 from interactive_dl_widgets._knob import Knob
 from interactive_dl_widgets.log_pane import LogPane
@@ -180,3 +183,41 @@ def test_closing_twice_does_no_harm(page: Page, run: FakeRun) -> None:
     shown.start()
     shown.close()
     shown.close()
+
+
+def test_a_real_run_is_followed_as_its_journal_grows(
+    page: Page, tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    fake = FakeRun(Plan(ranks=2), name="rpv")
+    writer = journal.Writer.open(journal.path_of(tmp_path, fake.id), fake.id)
+    numbers = itertools.count()
+
+    def write(*happened: events.AnyEvent) -> None:
+        records = [events.Record(fake.id, 0, next(numbers), 1.0, event) for event in happened]
+        writer.append([events.encode(record) for record in records])
+
+    write(fake.started(), fake.progress(1))
+    followed = open_run(journal.path_of(tmp_path, fake.id))
+    shown = RunView(followed)
+    shown.start()
+    eventually(lambda: "step 1 / 500" in words(shown))
+    write(fake.progress(2))
+    eventually(lambda: "step 2 / 500" in words(shown))
+    button(shown, "Pause").click()
+    log = next(one for one in parts(shown) if isinstance(one, LogPane))
+    assert "Asking to pause" in log.lines[0][1]
+    shown.close()
+    followed.close()
+    writer.close()
+
+
+def test_a_log_pane_that_is_looked_at_later_has_all_lines(page: Page) -> None:
+    pane = LogPane()
+    pane.append([("stdout", "one")])
+    assert page.custom() == []
+    page.say(pane, type="hello", view="v")
+    pane.append([("stderr", "two")])
+    first, second = (message for message, _ in page.custom())
+    assert (first["view"], first["lines"]) == ("v", [("stdout", "one")])
+    assert ("view" in second, second["lines"]) == (False, [("stderr", "two")])
+    pane.close()
