@@ -391,6 +391,26 @@ def test_the_latest_run_of_a_name_is_taken(recorder: Any, tell: Tell, runs: Runs
     assert list(runs) == [RUN, later]
 
 
+def test_a_notebook_without_the_files_waits_for_the_recorder_to_come_back(
+    recorder: Any, tell: Tell, until: Until, tmp_path: Path
+) -> None:
+    runs = Runs(tmp_path / "elsewhere", recorder.folder)
+    tell(RUN).publish(started())
+    until(lambda: RUN in runs)
+    run = runs[RUN]
+    try:
+        until(lambda: run.state == "running")
+        follower = run._follower
+        assert follower is not None
+        recorder.stop()
+        until(lambda: follower.problem is not None)
+        recorder.start()
+        tell(RUN, engine=1).publish(progress(5))
+        until(lambda: run.history.step == 5)
+    finally:
+        runs.close()
+
+
 # -- steering -------------------------------------------------------------------------------------
 
 
@@ -601,18 +621,35 @@ def test_a_full_disk_stops_nothing_and_is_told_at_the_end(tmp_path: Path) -> Non
         signal.signal(signal.SIGXFSZ, heard)
 
 
-def test_a_journal_of_many_parts_is_read_whole_through_the_recorder(
-    recorder: Any, runs: Runs
-) -> None:
-    """More than a part at a time, so that reading ahead is in it."""
-    writer = journal.Writer.open(journal.path_of(recorder.runs, RUN), RUN)
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_journal_of_many_parts_is_read_whole(recorder: Any, where: str, tmp_path: Path) -> None:
+    count = _write_many_parts(recorder.runs)
+    folder = recorder.runs if where == "here" else tmp_path / "elsewhere"
+    runs = Runs(folder, recorder.folder)
+    history = runs[RUN].history
+    runs.close()
+    assert history.progress.rows == count
+    assert not history.gaps
+    assert history.duplicates == 0
+
+
+def test_a_part_is_the_one_that_was_asked_for(recorder: Any) -> None:
+    """Not the one that was asked for ahead."""
+    _write_many_parts(recorder.runs)
+    reader = feed.RecorderFeed(recorder.address, RUN)
+    try:
+        first = reader.read(0, 0)
+        assert reader.read(0, 0) == first
+    finally:
+        reader.close()
+
+
+def _write_many_parts(folder: Path) -> int:
+    writer = journal.Writer.open(journal.path_of(folder, RUN), RUN)
     count = 20_000
     writer.append(
         [events.encode(events.Record(RUN, 0, seq, 1.0, progress(seq + 1))) for seq in range(count)]
     )
     assert writer.size > 2 * journal.LIMIT_BYTES
-    history = runs[RUN].history
-    assert history.progress.rows == count
-    assert not history.gaps
-    assert history.duplicates == 0
     writer.close()
+    return count
