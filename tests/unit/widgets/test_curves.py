@@ -34,6 +34,12 @@ def test_few_points_are_left_with_the_extremes_and_the_last_among_them(
         assert curve.x[-1] == np.flatnonzero(~np.isnan(y))[-1]
 
 
+def test_the_last_point_is_there_though_it_is_no_extreme() -> None:
+    y = np.tile([0.0, 2.0, 1.0, 1.0], 100)
+    curve = decimate(np.arange(len(y)), y, 20)
+    assert (curve.x[-1], curve.y[-1]) == (399, 1.0)
+
+
 def test_points_that_are_drawn_stay_where_they_are_while_others_come() -> None:
     y = np.random.default_rng(0).normal(size=5000)
     before = decimate(np.arange(4100), y[:4100], 1000)

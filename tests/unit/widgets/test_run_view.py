@@ -65,13 +65,21 @@ def test_points_go_to_the_page_as_they_come(view: RunView, run: FakeRun, page: P
     assert np.isfinite(figure._columns["smooth"]["y"]).all()
 
 
-def test_a_button_sends_its_command_and_lists_it_before_the_answer(
-    view: RunView, run: FakeRun
-) -> None:
+def test_a_button_sends_its_command(view: RunView, run: FakeRun) -> None:
     view.draw()
     button(view, "Stop after epoch").click()
-    view.draw()
     assert [status.command for status in run.history.commands] == [steering.Stop("epoch")]
+
+
+def test_a_command_is_listed_before_the_run_has_heard_of_it(
+    view: RunView, run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view.draw()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "feed", lambda *happened, engine=0: None)
+        button(view, "Stop after epoch").click()
+    view.draw()
+    assert run.history.commands == ()
     assert "stop after epoch" in words(view)
     assert "pending" in words(view)
 
