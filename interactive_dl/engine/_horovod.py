@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,11 +63,31 @@ def is_running(framework: Framework) -> bool:
 
 
 def start(framework: Framework, comm: MPI.Intracomm) -> None:
-    """Initialise this framework's Horovod on ``comm`` (2-7 ms); restarts it if it runs."""
+    """Initialise this framework's Horovod on ``comm`` (2-7 ms); restarts it if it runs.
+
+    Horovod reduces over a duplicate of what it is given, which nobody else can reach. MPI tells of
+    a death only those ranks of a collective that talk to the dead one; the others would wait for
+    ever for those who have left. So the duplicate inherits an error handler that revokes it, which
+    ends the collective for everybody.
+    """
     hvd = library(framework)
     if hvd.is_initialized():
         hvd.shutdown()
-    hvd.init(comm=comm)
+    own = comm.Dup()
+    own.Set_errhandler(_revoking())
+    hvd.init(comm=own)
+    own.Free()
+
+
+@cache
+def _revoking() -> MPI.Errhandler:
+    """One for the process: MPI has room for a few only."""
+    from mpi4py import MPI
+
+    def revoke(comm: MPI.Comm, _error: int) -> None:
+        comm.Revoke()
+
+    return MPI.Comm.Create_errhandler(revoke)
 
 
 def shutdown() -> tuple[Framework, ...]:

@@ -63,3 +63,17 @@ def test_the_demos_table_has_a_line_per_epoch():
     assert lines[0] == "ranks: 2 on a, 1 on b"
     assert [line.split()[0] for line in lines[3:5]] == ["1", "2"]
     assert "samples/s: 1 rank: 1000, 3 ranks: 2900" in lines
+
+
+def test_watch_and_steer_runs_and_shows_its_curves_without_a_kernel(tmp_path):
+    notebook = nbformat.read(NOTEBOOKS / "02_watch_and_steer.ipynb", as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    said = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert "learning_rate must be >= 0, but got -1" in said
+    assert "set learning_rate = 0.0003   applied" in said
+    assert "validation accuracy" in said

@@ -1,0 +1,14 @@
+"""What all tests share: journals of runs go to a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IDL_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
