@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -94,8 +95,10 @@ class RecorderProcess:
         return self.supervisor.wait(DEADLINE_S)
 
     def clean_up(self) -> None:
-        if self._supervisor is not None and self._supervisor.poll() is None:
-            self._supervisor.kill()
+        """Kill what is left, the recorder too if it did not go with its supervisor."""
+        if self._supervisor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._supervisor.pid, signal.SIGKILL)
             self._supervisor.wait(DEADLINE_S)
 
 
