@@ -21,7 +21,7 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 _START_S = 60.0
-_TIMEOUT_MS = 20_000
+_TIMEOUT_MS = 30_000
 _NUMBERED = re.compile(r"\[\d+\]:")
 _NOT_OURS = "Could not restore the debugger state"
 _INSTALL = "apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
@@ -172,7 +172,8 @@ class Notebook:
                 if (!panel?.context?.isReady || !panel.sessionContext.isReady) return false;
                 const kernel = panel.sessionContext.session?.kernel;
                 return kernel?.connectionStatus === "connected" && kernel.status === "idle";
-            }"""
+            }""",
+            timeout=1000 * _START_S,
         )
 
     def command(self, name: str, **arguments: Any) -> None:
