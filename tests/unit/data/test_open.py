@@ -63,6 +63,23 @@ def test_samples_come_in_the_order_asked_for_repetitions_included(
     np.testing.assert_array_equal(y, LABELS[wanted])
 
 
+@pytest.mark.parametrize("wanted", [[3], [7, 0, 7, 2], [4, 5, 6]])
+def test_only_the_rows_asked_for_are_read_from_an_hdf5_file(
+    rpv: Path, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, rows_read = data.open(rpv), []
+    read = h5py.Dataset.__getitem__
+
+    def counting(dataset: h5py.Dataset, rows: object) -> np.ndarray:
+        rows_read.append(len(part := read(dataset, rows)))
+        return part
+
+    len(opened)  # opens the file
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
+    opened.read(np.array(wanted, dtype=np.int64))
+    assert rows_read == [len(set(wanted))] * 2
+
+
 def test_a_split_is_a_file_of_a_folder(tmp_path: Path) -> None:
     write_rpv(tmp_path / "train.h5")
     np.savez(tmp_path / "val.npz", x=IMAGES[:4], y=LABELS[:4])
