@@ -8,7 +8,7 @@ import pytest
 from models import BATCH, MODELS, convolution, distance, loss, my_part, samples, weights
 
 from interactive_dl import data, engine
-from interactive_dl.engine import _rate
+from interactive_dl.engine import _checkpoint, _rate
 from interactive_dl.engine._agreement import check_weights_agree
 from interactive_dl.errors import CheckpointError, DriftError, TrainingError
 
@@ -75,11 +75,17 @@ def test_optimizer_state_is_broadcast_too(group):
 
 
 def test_metrics_are_the_mean_over_ranks(group):
+    class Opinion(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["loss"] = float(group.rank)
+
     record = Record()
-    fit(build(), group, extra=[record])
+    x, y = part(group)
+    callbacks = [Opinion(), *engine.callbacks("test"), record]
+    build().fit(x, y, batch_size=BATCH, verbose=0, callbacks=callbacks)
     logs = record.logs[0]
-    assert len({repr(sorted(other)) for other in group.allgather(logs)}) == 1
-    assert group.average({"loss": logs["loss"]})["loss"] == logs["loss"]
+    assert logs["loss"] == (group.size - 1) / 2
+    assert len({repr(sorted(other.items())) for other in group.allgather(logs)}) == 1
 
 
 def test_ranks_with_other_models_are_refused_on_every_rank(group):
@@ -284,6 +290,19 @@ def test_plain_keras_reads_a_checkpoint(group, shared_path):
             keras.ops.convert_to_numpy(mine.value), keras.ops.convert_to_numpy(theirs.value)
         )
     assert [path.name for path in shared_path.iterdir()] == ["run.keras"]
+
+
+def test_rank_0_alone_writes_checkpoints(group, shared_path, monkeypatch):
+    written = []
+    write = _checkpoint.write_checkpoint
+
+    def counting(model, path, note):
+        written.append(path)
+        write(model, path, note)
+
+    monkeypatch.setattr(_checkpoint, "write_checkpoint", counting)
+    fit(build(), group, epochs=2, checkpoint=shared_path / "run.keras")
+    assert group.allgather(len(written)) == [2] + [0] * (group.size - 1)
 
 
 def test_a_damaged_checkpoint_is_one_error_on_every_rank(group, shared_path):

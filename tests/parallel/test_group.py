@@ -111,3 +111,9 @@ def test_optimizers_of_ranks_with_different_pasts_meet_under_one_name(group):
     optimizer = engine.distribute("sgd")
     names = together.allgather(reduction_of(optimizer).name)
     assert names == [names[0]] * group.size
+
+
+def test_optimizers_of_one_group_have_names_of_their_own_alike_on_all_ranks(group):
+    names = [reduction_of(engine.distribute(one)).name for one in ("sgd", "adam")]
+    assert len(set(names)) == 2
+    assert group.allgather(names) == [names] * group.size
