@@ -6,6 +6,8 @@ import numpy as np
 from interactive_dl import data
 from interactive_dl.science import digits
 
+EPOCHS = 10
+
 
 def accuracy(labels_of_training: np.ndarray | None, epochs: int) -> float:
     keras.utils.set_random_seed(1)
@@ -37,7 +39,7 @@ def test_images_lie_between_zero_and_one() -> None:
 
 
 def test_a_trained_network_passes() -> None:
-    assert accuracy(None, epochs=10) >= digits.ACCURACY_GATE
+    assert accuracy(None, EPOCHS) >= digits.ACCURACY_GATE
 
 
 def test_an_untrained_network_fails() -> None:
@@ -46,4 +48,4 @@ def test_an_untrained_network_fails() -> None:
 
 def test_a_network_trained_on_shuffled_labels_fails() -> None:
     labels = np.random.default_rng(0).permutation(digits.load().train.arrays()[1])
-    assert accuracy(labels, epochs=3) < 0.4
+    assert accuracy(labels, EPOCHS) < 0.4

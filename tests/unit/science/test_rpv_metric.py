@@ -1,5 +1,7 @@
 """The figures by which the RPV case is judged, on events small enough to count by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,10 @@ def test_the_gate_wants_both_a_high_auc_and_a_gain() -> None:
     assert not rpv.score(Y, 1 - PROBABILITY, CUTS, WEIGHT).passes_gate
     as_good_as_its_cuts = rpv.score(Y, PROBABILITY, np.array([1, 1, 1, 0, 1, 0, 0, 0]) == 1, WEIGHT)
     assert not as_good_as_its_cuts.passes_gate
+
+
+def test_cuts_that_do_badly_make_no_gain() -> None:
+    scores = rpv.Scores(0.9, 0.1, 0.1, 0.3, 0.8, 0.8, 0.8, 0.8, 0.8)
+    assert scores.gain == pytest.approx(3)
+    assert not scores.passes_gate
+    assert replace(scores, tpr_at_cuts_fpr=0.32).passes_gate
