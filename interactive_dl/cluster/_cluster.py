@@ -281,6 +281,7 @@ class Cluster:
                 range(size),
                 self._options.start_timeout_s,
                 is_over=self._has_no_mpiexec,
+                size=size,
             )
             world = _starting.check_world(self._places, self.client, size)
             Description.read(self._places.description).with_world(world).write(

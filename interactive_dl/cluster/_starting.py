@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +117,8 @@ async def await_engines(
     wanted: Collection[int],
     timeout_s: float,
     is_over: Callable[[], bool],
+    *,
+    size: int | None = None,
 ) -> None:
     """Wait until the engines ``wanted`` have registered.
 
@@ -126,13 +128,18 @@ async def await_engines(
         wanted: engine ids.
         timeout_s: how long they may take.
         is_over: whether there is no hope left: mpiexec has ended.
+        size: of the world in which each must be born with its id for rank; None for any world.
 
     Raises:
+        WorldSizeError: one was born in another world.
         NotEnoughSlotsError: mpiexec refused.
         EnginesNotRegisteredError: one ended before, or the time ran out.
     """
     deadline_s = time.monotonic() + timeout_s
     while not set(wanted) <= set(client.ids):
+        # First of all: an engine in a wrong world may end, or never register.
+        if size is not None:
+            _check_births(exits.births(places.folder), size)
         ended = [engine for engine in exits.exits(places.folder) if engine in wanted]
         if ended or is_over() or time.monotonic() > deadline_s:
             missing = sorted(set(wanted) - set(client.ids))
@@ -149,20 +156,30 @@ def check_world(places: Places, client: Client, size: int) -> tuple[int, ...]:
     Raises:
         WorldSizeError: it is not so.
     """
-    births = exits.births(places.folder)
-    sizes = sorted({len(birth.world) for birth in births.values()})
+    _check_births(exits.births(places.folder), size)
     ids = tuple(sorted(client.ids))
-    if sizes == [size] and ids == tuple(range(size)):
-        return ids
+    if ids != tuple(range(size)):
+        raise WorldSizeError(
+            f"{size} engines must form one MPI world with engine id == rank, but the ids are"
+            f" {list(ids)}. Type: idl doctor"
+        )
+    return ids
+
+
+def _check_births(births: Mapping[int, exits.Birth], size: int) -> None:
+    """Compare what MPI told the engines born so far with the world that was asked for."""
+    sizes = sorted({len(birth.world) for birth in births.values()})
+    ranks = {engine: birth.rank for engine, birth in births.items()}
     if sizes == [1] and size > 1:
         raise WorldSizeError(
             f"{size} engines must form one MPI world, but each is alone in a world of size 1:"
             " mpiexec belongs to another MPI than the one that mpi4py loads. Type: idl doctor"
         )
-    raise WorldSizeError(
-        f"{size} engines must form one MPI world with engine id == rank, but the worlds have sizes"
-        f" {sizes} and the ids are {list(ids)}. Type: idl doctor"
-    )
+    if set(sizes) - {size} or any(engine != rank for engine, rank in ranks.items()):
+        raise WorldSizeError(
+            f"{size} engines must form one MPI world with engine id == rank, but the worlds have"
+            f" sizes {sizes} and the ranks by id are {ranks}. Type: idl doctor"
+        )
 
 
 def _registration_error(

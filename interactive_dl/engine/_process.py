@@ -64,7 +64,8 @@ def main(words: Sequence[str] | None = None) -> None:
         options.folder,
         exits.Birth(
             engine=options.id,
-            rank=joined.rank,
+            # As MPI says: where another MPI's mpiexec started this, it is not the id's rank.
+            rank=joined.comm.rank,
             world=joined.ids,
             host=socket.gethostname(),
             pid=os.getpid(),

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ipyparallel
 import pytest
 
-from interactive_dl.cluster import Cluster
+from interactive_dl.cluster import Cluster, _preflight
 from interactive_dl.errors import (
     ClusterError,
     ClusterNotFoundError,
     ClusterNotRunningError,
     EnginesNotRegisteredError,
     HealError,
+    WorldSizeError,
 )
+
+# Each rank starts alone, as under the mpiexec of another MPI that names ranks in the same way.
+ANOTHER_MPIS_MPIEXEC = f"""#!{sys.executable}
+import os, subprocess, sys
+program = sys.argv[sys.argv.index({sys.executable!r}):]
+started = [
+    subprocess.Popen(program, env={{**os.environ, "OMPI_COMM_WORLD_RANK": str(rank)}})
+    for rank in range(2)
+]
+sys.exit(max(one.wait() for one in started))
+"""
 
 
 @ipyparallel.interactive
@@ -150,6 +164,21 @@ def test_a_cluster_that_was_not_started_says_what_to_type() -> None:
 def test_engines_that_end_before_they_register_are_reported_with_their_log() -> None:
     cluster = Cluster(1, cluster_id="broken", environment={"OMPI_MCA_pml": "no_such_pml"})
     with pytest.raises(EnginesNotRegisteredError, match=r"Engine 0: exit code[^~]*MPI_Init"):
+        cluster.start()
+    assert cluster.state.name == "stopped"
+
+
+def test_engines_that_another_mpi_started_are_the_size_1_trap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first look finds this one out; a build of the same version elsewhere it would not.
+    monkeypatch.setattr(_preflight, "check_mpi", lambda path: None)
+    fake = tmp_path / "mpiexec"
+    fake.write_text(ANOTHER_MPIS_MPIEXEC)
+    fake.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    cluster = Cluster(2, cluster_id="two-mpis", environment={"PATH": path})
+    with pytest.raises(WorldSizeError, match="alone in a world of size 1"):
         cluster.start()
     assert cluster.state.name == "stopped"
 
