@@ -70,6 +70,14 @@ def test_a_second_notebook_attaches_after_the_first_kernel_was_killed(named: str
     assert "still 42" in outputs[2]
 
 
+def test_the_doctor_is_called_from_a_cell_and_shows_a_table() -> None:
+    (output,) = _run("import interactive_dl as idl\nidl.doctor()")
+    assert "text/html" in output
+    assert "0 of" in output
+    assert "checks failed" in output
+    assert "allreduce, Horovod" in output
+
+
 def test_a_magic_without_a_cluster_says_what_to_type() -> None:
     (_, output) = _run(
         "%load_ext interactive_dl",
