@@ -12,6 +12,7 @@ import pytest
 from ipyparallel.error import CompositeError, RemoteError
 
 from interactive_dl.cluster import Cluster
+from interactive_dl.cluster._description import Description
 from interactive_dl.errors import HealError
 
 Step = Callable[[Cluster], None]
@@ -29,6 +30,13 @@ def _touch_no_memory() -> None:
     import ctypes
 
     ctypes.string_at(0)
+
+
+@ipyparallel.interactive
+def _abort() -> None:
+    import os
+
+    os.abort()
 
 
 @ipyparallel.interactive
@@ -91,6 +99,7 @@ def test_an_idle_engine_that_is_killed_is_replaced(
     [
         (_exit_with_3, "exit code 3"),
         (_touch_no_memory, "killed by SIGSEGV"),
+        (_abort, "killed by SIGABRT"),
     ],
 )
 def test_the_cell_of_a_dying_engine_raises_with_the_reason_and_the_cluster_heals(
@@ -197,6 +206,21 @@ def test_a_busy_survivor_is_named_instead_of_waited_for(
         cluster.heal(timeout_s=1.0)
     blocked.get(timeout=20)
     cluster.heal()
+    train_one_keras_step_on_all(cluster)
+
+
+@pytest.mark.parametrize("part", ["controller_pid", "mpiexec_pid"])
+def test_a_cluster_whose_controller_or_mpiexec_was_killed_restarts(
+    cluster: Cluster, until: Callable[..., None], train_one_keras_step_on_all: Step, part: str
+) -> None:
+    before = {engine.pid for engine in cluster.engines}
+    os.kill(getattr(Description.read(cluster._places.description), part), signal.SIGKILL)
+    until(lambda: cluster.state.name == "degraded", "its end is noticed")
+    assert "cluster.restart()" in cluster.state.reason
+
+    cluster.restart()
+    assert str(cluster.state) == "ready"
+    assert not before & {engine.pid for engine in cluster.engines}
     train_one_keras_step_on_all(cluster)
 
 
