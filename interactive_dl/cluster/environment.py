@@ -94,7 +94,12 @@ def mpiexec_arguments(
     if fault_tolerant:
         arguments += ["--with-ft", "ulfm"]
     if bind:
-        arguments += ["--map-by", f"slot:PE={threads}:oversubscribe", "--bind-to", "core"]
+        arguments += [
+            "--map-by",
+            f"slot:PE={threads}:oversubscribe",
+            "--bind-to",
+            "core:overload-allowed",
+        ]
     else:
         arguments += ["--bind-to", "none"]
     return tuple(arguments)

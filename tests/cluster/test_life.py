@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from typing import Any
 import ipyparallel
 import pytest
 
-from interactive_dl.cluster import Cluster, _preflight
+from interactive_dl.cluster import Cluster, _preflight, _processes
+from interactive_dl.cluster.environment import available_cores
 from interactive_dl.errors import (
     ClusterError,
     ClusterNotFoundError,
@@ -25,8 +27,7 @@ from interactive_dl.errors import (
 )
 
 # Each rank starts alone, as under the mpiexec of another MPI that names ranks in the same way.
-ANOTHER_MPIS_MPIEXEC = f"""#!{sys.executable}
-import os, subprocess, sys
+ANOTHER_MPIS_MPIEXEC = f"""import os, subprocess, sys
 program = sys.argv[sys.argv.index({sys.executable!r}):]
 started = [
     subprocess.Popen(program, env={{**os.environ, "OMPI_COMM_WORLD_RANK": str(rank)}})
@@ -34,6 +35,7 @@ started = [
 ]
 sys.exit(max(one.wait() for one in started))
 """
+STARTS_NOTHING = "import signal\nsignal.pause()\n"
 
 
 @ipyparallel.interactive
@@ -153,6 +155,57 @@ def test_the_async_form_leaves_the_callers_loop_free() -> None:
     assert asyncio.run(start_and_count()) > 5
 
 
+def test_every_method_that_takes_time_has_an_async_twin(until: Callable[..., None]) -> None:
+    async def live() -> Cluster:
+        async with Cluster(2, cluster_id="all-async") as cluster:
+            attached = await Cluster.attach_async("all-async")
+            assert attached.engines == cluster.engines
+            attached.close()
+
+            kept, victim = cluster.engines
+            os.kill(victim.pid, signal.SIGKILL)
+            until(lambda: cluster.state.name == "degraded", "the death is noticed")
+            assert await cluster.heal_async() is cluster
+            assert [(one.id, one.state) for one in cluster.engines] == [(0, "ready"), (2, "ready")]
+            assert cluster.engines[0] == kept
+
+            assert await cluster.restart_async() is cluster
+            assert [one.id for one in cluster.engines] == [0, 1]
+            assert kept.pid not in [one.pid for one in cluster.engines]
+            assert cluster.state.name == "ready"
+        return cluster
+
+    cluster = asyncio.run(live())
+    assert cluster.state.name == "stopped"
+    assert _processes.marked(cluster._places.folder) == ()
+
+
+@pytest.mark.skipif(available_cores() < 2, reason="two engines need two cores to be pinned to")
+def test_pinned_engines_have_one_core_each_of_their_own_and_heal(
+    kill: Callable[..., None],
+) -> None:
+    with Cluster(2, cluster_id="pinned", threads_per_engine=1, binding="core") as cluster:
+        one, other = cluster.client[:].apply_sync(_cores)
+        assert (len(one), len(other)) == (1, 1)
+        assert one != other
+        for victim in (1, 0):
+            kill(cluster, victim)
+            assert str(cluster.heal().state) == "ready"
+
+
+@ipyparallel.interactive
+def _cores() -> set[str]:
+    """Cores that an engine may use, each told by its hardware threads."""
+    import os
+    from pathlib import Path
+
+    here = Path("/sys/devices/system/cpu")
+    return {
+        (here / f"cpu{one}/topology/thread_siblings_list").read_text()
+        for one in os.sched_getaffinity(0)
+    }
+
+
 def test_a_cluster_that_was_not_started_says_what_to_type() -> None:
     cluster = Cluster(2, cluster_id="not-started")
     assert str(cluster.state) == "stopped"
@@ -168,19 +221,41 @@ def test_engines_that_end_before_they_register_are_reported_with_their_log() -> 
     assert cluster.state.name == "stopped"
 
 
-def test_engines_that_another_mpi_started_are_the_size_1_trap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The first look finds this one out; a build of the same version elsewhere it would not.
+@pytest.fixture
+def instead_of_mpiexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Puts a program in mpiexec's place: the environment for a cluster."""
+    # The first look finds these out; a build of the same version elsewhere it would not.
     monkeypatch.setattr(_preflight, "check_mpi", lambda path: None)
-    fake = tmp_path / "mpiexec"
-    fake.write_text(ANOTHER_MPIS_MPIEXEC)
-    fake.chmod(0o755)
-    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    cluster = Cluster(2, cluster_id="two-mpis", environment={"PATH": path})
+
+    def put(program: str) -> dict[str, str]:
+        fake = tmp_path / "mpiexec"
+        fake.write_text(f"#!{sys.executable}\n{program}")
+        fake.chmod(0o755)
+        return {"PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]])}
+
+    return put
+
+
+def test_engines_that_another_mpi_started_are_the_size_1_trap(
+    instead_of_mpiexec: Callable[..., Any],
+) -> None:
+    environment = instead_of_mpiexec(ANOTHER_MPIS_MPIEXEC)
+    cluster = Cluster(2, cluster_id="two-mpis", environment=environment)
     with pytest.raises(WorldSizeError, match="alone in a world of size 1"):
         cluster.start()
     assert cluster.state.name == "stopped"
+
+
+def test_engines_that_take_too_long_are_told_with_the_time_they_had_and_nothing_is_left(
+    instead_of_mpiexec: Callable[..., Any],
+) -> None:
+    environment = instead_of_mpiexec(STARTS_NOTHING)
+    cluster = Cluster(2, cluster_id="late", start_timeout_s=4, environment=environment)
+    with pytest.raises(EnginesNotRegisteredError, match=r"within 4 s, but \[0, 1\] did not"):
+        cluster.start()
+    assert cluster.state.name == "stopped"
+    assert _processes.marked(cluster._places.folder) == ()
+    assert "late" not in [one.id for one in Cluster.list()]
 
 
 def test_a_controller_that_does_not_come_up_is_reported_with_its_log() -> None:

@@ -76,4 +76,4 @@ def test_a_world_survives_its_dead() -> None:
 def test_pinned_ranks_get_as_many_cores_as_threads() -> None:
     words = mpiexec_arguments(2, bind=True, threads=4)
     assert words[words.index("--map-by") + 1] == "slot:PE=4:oversubscribe"
-    assert words[words.index("--bind-to") + 1] == "core"
+    assert words[words.index("--bind-to") + 1] == "core:overload-allowed"
