@@ -1,6 +1,7 @@
 # Every target sets the environment up first; the second time that takes no time.
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 SETUP = $(PYTHON) -m deploy.setup
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 export TORCH GPU
 
 .PHONY: help setup demo test lab bench check clean
@@ -19,9 +20,10 @@ test:  ## set up with torch, run the whole test suite
 	@.venv/bin/python tests/run.py
 
 lab: setup  ## JupyterLab on the notebooks
-	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(AS_ROOT)
 
-bench: setup  ## the benchmarks
+bench:  ## set up with torch, run the benchmarks
+	@TORCH=1 $(SETUP)
 	@.venv/bin/python tests/benchmarks/run.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import interactive_dl
+from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
+from interactive_dl.telemetry.journal import runs_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +50,21 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("words", nargs=argparse.REMAINDER, help="the script's own arguments")
     run.set_defaults(run=_run)
 
+    runs = commands.add_parser("runs", help="the runs that have a journal")
+    runs.add_argument("--folder", type=Path, help="of the journals (default: $IDL_RUNS or runs)")
+    runs.set_defaults(run=_runs)
+
+    again = commands.add_parser(
+        "replay", help="train a run again, with its commands at its steps, and compare"
+    )
+    again.add_argument("journal", type=Path)
+    again.set_defaults(run=_replay)
+
+    export = commands.add_parser("export", help="write a batch script that trains a run again")
+    export.add_argument("journal", type=Path)
+    export.add_argument("-o", "--folder", type=Path, help="a new one (default: named like the run)")
+    export.set_defaults(run=_export)
+
     cluster = commands.add_parser("cluster", help="clusters of this user on this machine")
     actions = cluster.add_subparsers(title="actions", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list them")
@@ -76,6 +94,23 @@ def _run(chosen: argparse.Namespace) -> int:
     environment = {**os.environ, **mpi_environment(chosen.ranks)}
     done = subprocess.run([*command, chosen.script, *chosen.words], env=environment, check=False)
     return done.returncode
+
+
+def _runs(chosen: argparse.Namespace) -> int:
+    print(interactive_dl.Runs(chosen.folder or runs_folder()))
+    return 0
+
+
+def _replay(chosen: argparse.Namespace) -> int:
+    difference = replay.run(chosen.journal)
+    print(f"not the same from {difference}" if difference else "the same, bit for bit")
+    return 1 if difference else 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    folder = chosen.folder or Path(f"{chosen.journal.stem}-replay")
+    print(replay.export(chosen.journal, folder))
+    return 0
 
 
 def _list(chosen: argparse.Namespace) -> int:

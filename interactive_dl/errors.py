@@ -22,7 +22,8 @@
     │   ├── RecorderRefusedError     it speaks another version
     │   ├── JournalError             a journal cannot be written or read
     │   ├── RunNotFoundError
-    │   └── CommandRefusedError      a run does not do what it was told
+    │   ├── CommandRefusedError      a run does not do what it was told
+    │   └── ReplayError              a run cannot be trained again from its journal
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
@@ -132,6 +133,10 @@ class RunNotFoundError(TelemetryError, KeyError):
 
 class CommandRefusedError(TelemetryError):
     """The run, or who would pass it on, refused a command; nothing has changed."""
+
+
+class ReplayError(TelemetryError):
+    """A run cannot be trained again from its journal, or came out otherwise."""
 
 
 class DataError(InteractiveDLError):

@@ -1,7 +1,8 @@
 """The whole suite with one verdict: ``python tests/run.py [WORD ...]``.
 
-The tests of one process run in one pytest session; those of several ranks in one ``mpiexec`` for
-each number of ranks and Keras backend, because starting a framework takes seconds per rank.
+The tests of one process run in one pytest session for each kind; those of several ranks in one
+``mpiexec`` for each number of ranks and Keras backend, because starting a framework takes seconds
+per rank.
 With words, only the sessions whose name has one of them run: ``python tests/run.py torch``.
 """
 
@@ -21,7 +22,11 @@ from xml.etree import ElementTree
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
-ONE_PROCESS = ("tests/unit", "tests/cluster", "tests/widgets", "tests/notebooks")
+ONE_PROCESS = {
+    "units": ("tests/unit", "tests/telemetry"),
+    "clusters": ("tests/cluster",),
+    "widgets, notebooks": ("tests/widgets", "tests/notebooks"),
+}
 RANKS = (1, 2, 4)
 BACKENDS = ("tensorflow", "torch")
 TIMEOUT_S = 900
@@ -61,11 +66,11 @@ class Outcome:
 def sessions() -> tuple[Session, ...]:
     """All sessions, in the order in which they run."""
     pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    folders = tuple(folder for folder in ONE_PROCESS if (ROOT / folder).is_dir())
-    alone = Session(
-        "one process", (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True
+    alone = (
+        Session(name, (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True)
+        for name, folders in ONE_PROCESS.items()
     )
-    return (alone, *(_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS))
+    return (*alone, *(_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS))
 
 
 def _parallel(pytest: tuple[str, ...], ranks: int, backend: str) -> Session:

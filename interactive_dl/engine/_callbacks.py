@@ -21,6 +21,7 @@ from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.engine.group import current
 from interactive_dl.engine.knobs import Knob
 from interactive_dl.engine.schedules import Rule, scale_lr
+from interactive_dl.telemetry import replay
 
 
 def callbacks(
@@ -74,6 +75,8 @@ def callbacks(
     reducer = None if plateau is None else _plateau(plateau, verbose)
     noise = RankNoise()
     path = None if checkpoint is None else checkpoint_path(checkpoint)
+    if replay.VARIABLE in os.environ:
+        path = None  # a replay begins at the beginning, and leaves the real run's file alone
     writer = None if path is None else Checkpoint(path, name, noise, reducer)
     _fit.install()
     chosen: list[keras.callbacks.Callback | None] = [

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from interactive_dl.engine import _horovod, _rate
+from interactive_dl.engine._agreement import DriftCheck
 from interactive_dl.engine._broadcast import BroadcastState
 from interactive_dl.engine._metrics import MetricAverage
 from interactive_dl.engine._noise import part_generators
@@ -119,7 +120,9 @@ def broadcast_global_variables(root_rank: int) -> None:
 
 
 class BroadcastGlobalVariablesCallback(BroadcastState):
-    """``hvd.callbacks.BroadcastGlobalVariablesCallback``."""
+    """``hvd.callbacks.BroadcastGlobalVariablesCallback``, which raises when ranks drift apart: a
+    model whose optimizer is not distributed would train unreduced.
+    """
 
     def __init__(self, root_rank: int, device: str = "", local_variables: Any = None) -> None:
         if local_variables:
@@ -128,9 +131,24 @@ class BroadcastGlobalVariablesCallback(BroadcastState):
                 " Leave them out."
             )
         super().__init__(root_rank)
+        self._drift = DriftCheck()
+
+    def set_model(self, model: keras.Model) -> None:
+        """Watch this model's weights, too."""
+        super().set_model(model)
+        self._drift.set_model(model)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare the ranks' weights after the first steps."""
+        self._drift.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare the ranks' weights."""
+        self._drift.on_epoch_end(epoch, logs)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Broadcast, but leave each rank random numbers of its own."""
+        self._drift.on_train_begin(logs)
         super().on_train_begin(logs)
         part_generators(self.model)
 

@@ -8,6 +8,7 @@ the same. Rank 0 tells the journal, whose owner may be the recorder or, without 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -26,9 +27,10 @@ from interactive_dl.engine._reports import Reports
 from interactive_dl.engine._steersman import Steersman
 from interactive_dl.engine.group import Group, current
 from interactive_dl.engine.schedules import Rule
-from interactive_dl.telemetry import events
+from interactive_dl.telemetry import events, replay
 from interactive_dl.telemetry.steering import Sent
 
+_BEGUN: Counter[str] = Counter()  # runs of this process, by name
 _LOOK_AROUND_S = 0.1
 _REPORT_EVERY_S = 0.2
 
@@ -107,6 +109,9 @@ class Live(keras.callbacks.Callback):
         if self._context.losses:
             self._tell_losses()
         else:
+            self._ordinal = _BEGUN[self.name]
+            _BEGUN[self.name] += 1
+            self._score = replay.requested(self.name, self._ordinal)
             self._told = _told.open(self._group, self.name, self._started)
             self._context.exits.push(self._leave)
         self._reported_s = time.monotonic()
@@ -119,6 +124,8 @@ class Live(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Load the flags that the step is to carry."""
         if self._group.rank == 0:
+            if self._score is not None:
+                self._told.hear(self._score.within.get(self._context.position.step + 1, ()))
             if self._told.look_for_commands():
                 self._word.raise_flag(Flag.COMMAND)
             if self._is_report_due():
@@ -161,7 +168,9 @@ class Live(keras.callbacks.Callback):
                 duration_s=time.monotonic() - self._epoch_begin_s,
             )
         )
-        self._meet()
+        if self._score is not None:
+            self._told.hear(self._score.between.get(self._context.position.step, ()))
+        self._meet(at_epoch_end=True)
         if self.checkpoint is not None:
             self.checkpoint.write_epoch()
         if self._steersman.stops_now or self._steersman.stops_after_epoch:
@@ -183,22 +192,22 @@ class Live(keras.callbacks.Callback):
         self._word.settle(wanted)
         return wanted
 
-    def _meet(self) -> None:
+    def _meet(self, *, at_epoch_end: bool = False) -> None:
         """Hear rank 0's commands and everybody's interrupts, and act on them; all ranks call it."""
-        self._hear()
+        self._hear(at_epoch_end)
         while self._steersman.is_paused:
             self._told.wait_for_commands(_LOOK_AROUND_S)
-            self._hear()
+            self._hear(at_epoch_end)
             self._clock.restart()
 
-    def _hear(self) -> None:
+    def _hear(self, at_epoch_end: bool) -> None:
         mine = self._told.take_commands()
         interrupted = bool(self._signals.count)
         heard = self._group.allgather((mine, interrupted))
         self._word.settle(Flag.COMMAND)
         commands, _ = heard[0]
         for sent in commands:
-            self._carry_out(sent)
+            self._carry_out(sent, at_epoch_end)
         if any(interrupted for _, interrupted in heard):
             self._signals.await_first()
             self._keep()
@@ -208,9 +217,9 @@ class Live(keras.callbacks.Callback):
                 " step left them; call fit again to go on."
             )
 
-    def _carry_out(self, sent: Sent) -> None:
-        was_paused = self._steersman.is_paused
-        for event in self._steersman.carry_out(sent, self._context.position):
+    def _carry_out(self, sent: Sent, at_epoch_end: bool) -> None:
+        was_paused, position = self._steersman.is_paused, self._context.position
+        for event in self._steersman.carry_out(sent, position, at_epoch_end=at_epoch_end):
             self._told.tell(event)
         if self._steersman.stops_now and not self.model.stop_training:
             self.model.stop_training = True
@@ -235,6 +244,8 @@ class Live(keras.callbacks.Callback):
     def _is_report_due(self) -> bool:
         if self._reports.is_pending or self._word.wanted & Flag.REPORT:
             return False
+        if self._score is not None:
+            return self._context.position.step + 1 in self._score.reports
         if self.steps_per_report:
             return self._context.position.step + 1 - self._reported_step >= self.steps_per_report
         return time.monotonic() - self._reported_s >= _REPORT_EVERY_S
@@ -279,6 +290,7 @@ class Live(keras.callbacks.Callback):
             fit_parameters=self.params,
             parameters=self.parameters,
             knobs=self._steersman.knobs,
+            ordinal=self._ordinal,
         )
 
     def _leave(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 _CELLS: list[str] = []
 
 
-def note_cell(info: Any) -> None:
-    """Keep a cell that begins to run; IPython calls this with what it knows of it."""
-    _CELLS.append(info.raw_cell)
+def keep_cells(shell: InteractiveShell) -> None:
+    """Keep the text of every cell that this shell runs from now on.
+
+    IPython's events do not tell of silent cells, such as those of a view's ``execute``; all of
+    them come to this one method.
+    """
+    original = shell.run_cell_async
+
+    @functools.wraps(original)
+    def run_cell_async(raw_cell: str, *args: Any, **kwargs: Any) -> Any:
+        _CELLS.append(raw_cell)
+        return original(raw_cell, *args, **kwargs)
+
+    shell.run_cell_async = run_cell_async
 
 
 def source() -> str:

@@ -8,13 +8,17 @@ import keras
 
 
 def has_fixed_rate(optimizer: Any) -> bool:
-    """Whether the learning rate is a variable, not a schedule of the optimizer's own."""
+    """Whether there is one learning rate, a variable and not a schedule of the optimizer's own."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(inner, keras.optimizers.MultiOptimizer):
+        return False
     return not isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
 def get_rate(optimizer: Any) -> float:
-    """The learning rate of the next step."""
+    """The learning rate of the next step; of several optimizers, that of the first."""
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return get_rate(optimizer._inner_optimizers[0])
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
@@ -30,7 +34,7 @@ def set_rate(optimizer: Any, value: float, *, momentum_correction: bool) -> None
     """
     if not has_fixed_rate(optimizer):
         raise ValueError(
-            "The optimizer's learning rate is a schedule of its own; give it a number to change"
+            "The optimizer has a schedule of its own, or several rates; give it a number to change"
             " it during the training, or put the warm-up into the schedule: engine.WarmUp(...)."
         )
     previous = get_rate(optimizer)

@@ -90,18 +90,22 @@ def attach(optimizer: Any, reduction: Reduction) -> None:
     """Override one method on this one object: the first that sees the raw gradients.
 
     For plain optimizers it is ``_clip_gradients``: Keras calls it at every update, with the
-    accumulated gradients, before it clips and updates.
+    accumulated gradients, before it clips and updates. Optimizers that hand the gradients on to
+    others (loss scaling, several for parts of a model) have an ``apply`` of their own, which may
+    never call it.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         lift_out_of_loss_scaling(optimizer)
-        optimizer.apply = MethodType(_reduce_then_apply, optimizer)
-    else:
+    if type(optimizer).apply is keras.optimizers.Optimizer.apply:
         optimizer._clip_gradients = MethodType(_reduce_then_clip, optimizer)
+    else:
+        optimizer.apply = MethodType(_reduce_then_apply, optimizer)
     setattr(optimizer, _ATTRIBUTE, reduction)
 
 
 def _detach(optimizer: Any) -> None:
-    del optimizer._clip_gradients
+    vars(optimizer).pop("_clip_gradients", None)
+    vars(optimizer).pop("apply", None)
     delattr(optimizer, _ATTRIBUTE)
 
 

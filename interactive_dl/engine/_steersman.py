@@ -45,7 +45,9 @@ class Steersman:
         self._model = model
         self._checkpoint = checkpoint
 
-    def carry_out(self, sent: Sent, position: Position) -> Iterator[events.Event]:
+    def carry_out(
+        self, sent: Sent, position: Position, *, at_epoch_end: bool
+    ) -> Iterator[events.Event]:
         """Do what a command says.
 
         Yields:
@@ -58,7 +60,9 @@ class Steersman:
             yield events.CommandRefused(id=sent.id, reason=str(refused))
             return
         changes = tuple(one for one in results if isinstance(one, events.Change))
-        yield events.CommandApplied(id=sent.id, step=position.step, changes=changes)
+        yield events.CommandApplied(
+            id=sent.id, step=position.step, changes=changes, at_epoch_end=at_epoch_end
+        )
         yield from (one for one in results if not isinstance(one, events.Change))
 
     def _do(self, sent: Sent, position: Position) -> Iterator[Any]:

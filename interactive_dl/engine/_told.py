@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import os
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,12 @@ from interactive_dl.telemetry import events, publisher
 from interactive_dl.telemetry.steering import Sent
 
 _CLOSE_TIMEOUT_S = 2.0
+_VARIABLES = (
+    "KERAS_BACKEND",
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 _PACKAGES = ("interactive-dl", "keras", "tensorflow-cpu", "tensorflow", "torch", "horovod")
 
 
@@ -63,6 +70,10 @@ class Told:
                 ranks=events.RankTimes(**by_rank),
             )
         )
+
+    def hear(self, commands: Iterable[Sent]) -> None:
+        """Take commands that come from elsewhere than the line."""
+        self._commands += commands
 
     def look_for_commands(self) -> bool:
         """Whether commands have come that nobody has taken yet."""
@@ -143,6 +154,7 @@ def started(
     fit_parameters: Mapping[str, Any],
     parameters: Mapping[str, Any],
     knobs: Mapping[str, Knob],
+    ordinal: int,
 ) -> events.Started:
     """All that is known of a run when it begins."""
     training = next(iter(data_of(model)), None)
@@ -160,6 +172,8 @@ def started(
         knobs=knob_states(knobs.values()),
         versions=_versions(),
         source=_program.source(),
+        environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        ordinal=ordinal,
     )
 
 

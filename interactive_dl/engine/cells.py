@@ -30,7 +30,7 @@ def install(shell: InteractiveShell) -> None:
         return original(*args, **kwargs)
 
     shell.showtraceback = showtraceback
-    shell.events.register("pre_run_cell", _program.note_cell)
+    _program.keep_cells(shell)
 
 
 def _after_failure(error: BaseException) -> None:

@@ -101,6 +101,8 @@ def check(knobs: Mapping[str, Knob], values: Mapping[str, object]) -> dict[str, 
 
 def _of_optimizer(optimizer: Any) -> Iterator[Knob]:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(inner, keras.optimizers.MultiOptimizer):
+        return  # each of its optimizers has knobs of its own, under the same names
     if _rate.has_fixed_rate(optimizer):
         yield Knob(
             "learning_rate",

@@ -66,6 +66,8 @@ class Started(Event, frozen=True):
         knobs: what can be changed.
         versions: version by package.
         source: the program's text.
+        environment: variables that the numbers depend on.
+        ordinal: how many runs of this name the process had begun before.
         baseline_samples_per_s: of one rank alone, where it was measured or given.
     """
 
@@ -82,6 +84,8 @@ class Started(Event, frozen=True):
     knobs: tuple[KnobState, ...] = ()
     versions: dict[str, str] = {}
     source: str = ""
+    environment: dict[str, str] = {}
+    ordinal: int = 0
     baseline_samples_per_s: float | None = None
 
 
@@ -201,11 +205,12 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class CommandApplied(Event, frozen=True):
-    """All ranks have carried a command out after ``step``."""
+    """All ranks have carried a command out after ``step``, or after the epoch that it ended."""
 
     id: str
     step: int
     changes: tuple[Change, ...] = ()
+    at_epoch_end: bool = False
 
 
 class CommandRefused(Event, frozen=True):

@@ -12,7 +12,7 @@ from models import BATCH, dense, distance, loss, my_part, samples, weights
 
 from interactive_dl import engine
 from interactive_dl.engine._noise import generators
-from interactive_dl.errors import NotReducedError
+from interactive_dl.errors import DriftError, NotReducedError
 
 STEPS = 4
 
@@ -210,3 +210,17 @@ def test_what_cannot_be_reduced_is_refused(options, text):
 
     with pytest.raises(NotReducedError, match=text):
         hvd.DistributedOptimizer(keras.optimizers.SGD(0.1), **options)
+
+
+def test_a_classic_cell_whose_optimizer_is_not_distributed_raises(group):
+    if group.size == 1:
+        return  # one rank cannot drift from itself
+    import horovod.keras as hvd
+
+    x, y = samples("dense", STEPS, group.size)
+    mine = [my_part(part, group.rank, group.size) for part in (x, y)]
+    model = dense()
+    model.compile(keras.optimizers.SGD(0.1), loss())
+    callback = hvd.callbacks.BroadcastGlobalVariablesCallback(0)
+    with pytest.raises(DriftError, match="not distributed"):
+        model.fit(*mine, batch_size=BATCH, verbose=0, callbacks=[callback])

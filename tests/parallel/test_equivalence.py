@@ -80,21 +80,42 @@ def test_adam_with_weight_decay_equals_one_process():
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Adadelta",
-        "Adafactor",
-        "Adagrad",
-        "Adam",
-        "Adamax",
-        "Ftrl",
-        "Lamb",
-        "Lion",
-        "Nadam",
-        "RMSprop",
-    ],
+OPTIMIZERS = (
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "RMSprop",
+    "ScheduleFreeAdamW",
 )
+
+
+def test_an_optimizer_made_of_others_reduces():
+    def nested():
+        return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(sgd()))
+
+    together, alone = train_together("dense", nested()), train_alone("dense", nested())
+    assert distance(weights(together), weights(alone)) < ROUNDING
+
+
+def test_no_optimizer_of_keras_is_left_untried():
+    kinds = vars(keras.optimizers).items()
+    every = {
+        name
+        for name, kind in kinds
+        if isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer)
+    }
+    elsewhere = {"Optimizer", "SGD", "AdamW", "LossScaleOptimizer", "MultiOptimizer"}
+    assert every <= {*OPTIMIZERS, *elsewhere}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_keeps_ranks_alike_and_learns(name):
     before = weights(train_together("dense", getattr(keras.optimizers, name)(1e-9), steps=1))
     after = train_together("dense", getattr(keras.optimizers, name)(1e-2), steps=2)
