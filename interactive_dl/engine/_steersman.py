@@ -82,6 +82,11 @@ class Steersman:
                 yield self._write_checkpoint(position)
             case steering.Evaluate():
                 yield self._evaluate(position)
+            case steering.Grow():
+                raise _Refused(
+                    "Engines cannot join a training that runs. Stop it, call cluster.heal(), and"
+                    " run its cell again: it goes on from its checkpoint on all engines."
+                )
             case other:
                 raise _Refused(f"This run cannot carry out {type(other).__name__}.")
 

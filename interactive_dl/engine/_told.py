@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from interactive_dl.telemetry import events, publisher
 from interactive_dl.telemetry.steering import Sent
 
 _CLOSE_TIMEOUT_S = 2.0
+_RESOURCES_EVERY_S = 2.0
 _VARIABLES = (
     "KERAS_BACKEND",
     "OMP_NUM_THREADS",
@@ -44,6 +46,7 @@ class Told:
         self.run = run
         self._line = line
         self._commands: list[Sent] = []
+        self._resources_told_s = -_RESOURCES_EVERY_S
 
     def tell(self, event: events.Event) -> None:
         """Say something, without waiting."""
@@ -55,7 +58,7 @@ class Told:
         slowest_s = max(phases.step_s for phases in report.phases)
         rate = samples_per_step / slowest_s if samples_per_step and slowest_s > 0 else None
         by_rank = {
-            name: tuple(getattr(phases, name) for phases in report.phases)
+            name: tuple(round(getattr(phases, name), 6) for phases in report.phases)
             for name in ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
         }
         self.tell(
@@ -70,6 +73,9 @@ class Told:
                 ranks=events.RankTimes(**by_rank),
             )
         )
+        if time.monotonic() - self._resources_told_s >= _RESOURCES_EVERY_S:
+            self._resources_told_s = time.monotonic()
+            self.tell(events.Resources(cpu_percent=report.cpu_percent, rss_bytes=report.rss_bytes))
 
     def hear(self, commands: Iterable[Sent]) -> None:
         """Take commands that come from elsewhere than the line."""

@@ -10,6 +10,7 @@ from interactive_dl import data, engine
 from interactive_dl.telemetry import events
 from interactive_dl.telemetry.steering import (
     Evaluate,
+    Grow,
     Pause,
     Resume,
     SetKnobs,
@@ -231,13 +232,13 @@ def test_a_checkpoint_and_a_validation_are_made_when_asked_for_and_change_nothin
         assert set(evaluated.metrics) == {"val_loss", "val_accuracy"}
 
 
-@pytest.mark.parametrize("command", [WriteCheckpoint(), Evaluate()])
+@pytest.mark.parametrize("command", [WriteCheckpoint(), Evaluate(), Grow()])
 def test_what_a_run_has_no_means_for_is_refused(group, command) -> None:
     line = ScriptedLine({2: [command]})
     trained(group, keras.optimizers.SGD(**SGD), line)
     if group.rank == 0:
         (refused,) = line.of(events.CommandRefused)
-        assert "The run has no" in refused.reason
+        assert "The run has no" in refused.reason or "cell again" in refused.reason
 
 
 def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> None:
@@ -256,6 +257,9 @@ def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> No
             assert len(one.ranks.compute_s) == group.size
             assert one.samples_per_s > 0
             assert np.isfinite(one.metrics["loss"])
+        (resources, *_) = line.of(events.Resources)
+        assert len(resources.cpu_percent) == group.size
+        assert min(resources.rss_bytes) > 2**20
         epochs = line.of(events.EpochEnded)
         assert [one.epoch for one in epochs] == [1, 2, 3]
 
