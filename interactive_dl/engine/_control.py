@@ -11,6 +11,7 @@ ranks of a step with a raised flag enter: all of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import IntFlag
 from functools import cache
 from typing import Any
@@ -38,7 +39,7 @@ FLAGS: tuple[Flag, ...] = tuple(Flag)
 _RAISED = 1e-6
 
 
-class ControlWord:
+class ControlWord(ABC):
     """One number for each flag, float32, shape (3,): 1 where it is raised, 0 elsewhere.
 
     The training's thread calls ``load`` before a step and ``take`` after it; ``send`` and
@@ -90,22 +91,22 @@ class ControlWord:
         self.load()
         self._clear()
 
+    @abstractmethod
     def send(self) -> Any:
         """The tensor to reduce: float32, shape (3,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def receive(self, reduced: Any) -> None:
         """Keep the reduced tensor, sum or mean over the ranks."""
-        raise NotImplementedError
 
-    def _write(self, numbers: np.ndarray) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _write(self, numbers: np.ndarray) -> None: ...
 
-    def _read(self) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self) -> np.ndarray: ...
 
-    def _clear(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _clear(self) -> None: ...
 
 
 class _TensorFlowWord(ControlWord):

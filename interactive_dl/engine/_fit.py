@@ -107,12 +107,17 @@ def _fit_together(
                 raise
             cause = failures.cause_of_failure(group)
             explained = failures.explanation(group, error, cause)
-            if live is None or live.on_rank_loss == "stop" or cause.failure or not cause.dead:
+            if cause.failure or not cause.dead or not _goes_on(live):
                 raise explained from error
-            live.tell_state("regrouping", str(explained))
+            live.begin_again(str(explained))
         finished.append(model.history)
         live.lost = _recovery.recover(model, context, cause.dead, live.lr_rule)
         group = current_and_whole()
+
+
+def _goes_on(live: Any) -> bool:
+    """Whether the run wants to go on after a loss, and has begun."""
+    return live is not None and live.on_rank_loss == "shrink" and live.is_open
 
 
 def _tell_the_others(group: Group, error: BaseException) -> None:

@@ -49,11 +49,13 @@ class Live(keras.callbacks.Callback):
         checkpoint: what writes the run's checkpoints; None where no path was given.
 
     Attributes:
+        is_open: whether a training is under way that could begin again.
         lost: ranks that died before this training began again without them.
         steps_per_report: steps between two reports; 0: as time passes.
     """
 
     heeds_interrupts = True
+    _steersman: Steersman
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Live(keras.callbacks.Callback):
         self.checkpoint = checkpoint
         self.on_rank_loss = on_rank_loss
         self.lr_rule = lr_rule
+        self.is_open = False
         self.lost: tuple[Lost, ...] = ()
         self.steps_per_report = 0
         self._signals = Signals()
@@ -93,29 +96,22 @@ class Live(keras.callbacks.Callback):
         self._reports = Reports(self._group)
         self._carries_word = bool(distributed_optimizers(self.model))
         self._metrics: Mapping[str, float] = {}
-        steps_per_report = _knobs.Knob(
-            "steps_per_report",
-            get=lambda: self.steps_per_report,
-            set=lambda value: setattr(self, "steps_per_report", int(value)),
-            low=0,
-            integer=True,
-        )
-        self._steersman = Steersman(
-            self.model,
-            _knobs.knobs_of(self.model, (steps_per_report, *self.more_knobs)),
-            checkpoint=None if self.checkpoint is None else self.checkpoint.write,
-        )
         self._signals = self._context.signals
+        self._reported_s = time.monotonic()
+        self._reported_step = self._context.position.step
         if self._context.losses:
             self._tell_losses()
+            self._steersman.agree(self._group)
+            if self._steersman.is_paused:
+                self._meet()
         else:
+            self._steersman = self._new_steersman()
             self._ordinal = _BEGUN[self.name]
             _BEGUN[self.name] += 1
             self._score = replay.requested(self.name, self._ordinal)
             self._told = _told.open(self._group, self.name, self._started)
             self._context.exits.push(self._leave)
-        self._reported_s = time.monotonic()
-        self._reported_step = self._context.position.step
+            self.is_open = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clock."""
@@ -235,6 +231,11 @@ class Live(keras.callbacks.Callback):
             written = events.CheckpointWritten(step=at.step, epoch=at.epoch, path=str(path))
             self._told.tell(written)
 
+    def begin_again(self, reason: str) -> None:
+        """The group has lost a rank, and this training is about to begin again without it."""
+        self._reports.abandon()
+        self.tell_state("regrouping", reason)
+
     def tell_state(self, state: events.RunState, reason: str) -> None:
         """Say what the training is about, other than training."""
         self._told.tell(events.StateChanged(state=state, reason=reason))
@@ -264,6 +265,20 @@ class Live(keras.callbacks.Callback):
     def _tell_report(self, report: Any) -> None:
         if report is not None:
             self._told.tell_report(report, _told.samples_per_step(self.model, self._group))
+
+    def _new_steersman(self) -> Steersman:
+        steps_per_report = _knobs.Knob(
+            "steps_per_report",
+            get=lambda: self.steps_per_report,
+            set=lambda value: setattr(self, "steps_per_report", int(value)),
+            low=0,
+            integer=True,
+        )
+        return Steersman(
+            self.model,
+            _knobs.knobs_of(self.model, (steps_per_report, *self.more_knobs)),
+            checkpoint=None if self.checkpoint is None else self.checkpoint.write,
+        )
 
     def _tell_losses(self) -> None:
         """The run goes on; its rank 0 may be another engine than before."""
@@ -300,7 +315,9 @@ class Live(keras.callbacks.Callback):
         _trace: TracebackType | None,
     ) -> None:
         """However ``fit`` ends: say how."""
+        self.is_open = False
         self._word.forget()
+        self._reports.abandon()
         outcome, reason = _outcome(error, self._steersman.stopped_by)
         self._told.close(
             events.Ended(

@@ -15,6 +15,7 @@ with control dependencies on what they follow; on torch by the running Python.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -41,7 +42,7 @@ class Phases:
         return self.data_wait_s + self.compute_s + self.allreduce_wait_s + self.other_s
 
 
-class PhaseClock:
+class PhaseClock(ABC):
     """Adds up moments of steps; the training's thread calls ``begin``, ``end`` and ``take``."""
 
     def __init__(self) -> None:
@@ -69,6 +70,7 @@ class PhaseClock:
         self._last_end_s = now_s
         self._steps += steps
 
+    @abstractmethod
     def callbacks_done(self) -> None:
         """This package's callbacks have done their work after a step."""
 
@@ -99,28 +101,28 @@ class PhaseClock:
 
         return step
 
+    @abstractmethod
     def data_arrived(self, data: Any) -> None:
         """Part of the step: ``data``, a structure of tensors, is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gradients_ready(self, gradients: Sequence[Any]) -> Any:
         """Part of the step: this rank has its gradients; returns the moment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduced(self, gradients: Sequence[Any], ready: Any) -> None:
         """Part of the step: the reduced gradients are there, which were ``ready`` before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _waits(self) -> tuple[float, float]:
         """Seconds spent waiting for data and in allreduces."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _split(self, data_s: float) -> tuple[float, float]:
         """How much of the waiting for data lies inside the steps, and how much between them."""
-        raise NotImplementedError
 
-    def _clear(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _clear(self) -> None: ...
 
 
 class _TensorFlowClock(PhaseClock):
@@ -156,6 +158,9 @@ class _TensorFlowClock(PhaseClock):
         arrivals_s, allreduce_s = self._sums.numpy()
         # Without a single arrival (a step that was compiled elsewhere) nothing is known.
         return (max(0.0, arrivals_s - self._begins_s) if arrivals_s else 0.0), allreduce_s
+
+    def callbacks_done(self) -> None:
+        pass
 
     def _split(self, data_s: float) -> tuple[float, float]:
         return data_s, 0.0

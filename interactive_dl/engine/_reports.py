@@ -47,6 +47,7 @@ class _Pending:
     position: Position
     learning_rate: float
     names: tuple[str, ...]
+    mine: np.ndarray
     gathered: np.ndarray
     request: MPI.Request
 
@@ -88,7 +89,7 @@ class Reports:
         numbers = np.array(mine, dtype=np.float64)
         gathered = np.empty((self._group.size, numbers.size), dtype=np.float64)
         request = self._group.comm.Iallgather(numbers, gathered)
-        self._pending = _Pending(position, learning_rate, names, gathered, request)
+        self._pending = _Pending(position, learning_rate, names, numbers, gathered, request)
 
     def poll(self) -> Report | None:
         """The report, once everybody's numbers are here."""
@@ -106,6 +107,12 @@ class Reports:
             return None
         _waiting.wait(self._group.comm, self._pending.request)
         return self._complete()
+
+    def abandon(self) -> None:
+        """Give up the report that is under way: the training has ended, or lost a rank."""
+        if self._pending is not None:
+            _waiting.abandon(self._pending.request, self._pending.mine, self._pending.gathered)
+            self._pending = None
 
     def _complete(self) -> Report:
         pending, self._pending = self._pending, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from interactive_dl.engine import _evaluation
 from interactive_dl.engine import knobs as _knobs
 from interactive_dl.engine._fit_context import context_of
 from interactive_dl.engine._position import Position
-from interactive_dl.engine.knobs import Knob
+from interactive_dl.engine.group import Group
+from interactive_dl.engine.knobs import ALL_DROPOUT, Knob
 from interactive_dl.telemetry import events, steering
 from interactive_dl.telemetry.steering import Sent
 
@@ -42,8 +44,28 @@ class Steersman:
         self.knobs = knobs
         self.is_paused = self.stops_now = self.stops_after_epoch = False
         self.stopped_by = ""
+        self._carried_out = 0
         self._model = model
         self._checkpoint = checkpoint
+
+    def agree(self, group: Group) -> None:
+        """Take over what a rank of ``group`` has carried out that this one has not.
+
+        A rank may have died while the others heard of a command: some then know of it, some do not.
+        """
+        mine = _Course(
+            self._carried_out,
+            {name: knob.get() for name, knob in self.knobs.items()},
+            (self.is_paused, self.stops_now, self.stops_after_epoch, self.stopped_by),
+        )
+        course = max(group.allgather(mine), key=lambda one: one.carried_out)
+        if course.carried_out == self._carried_out:
+            return
+        self._carried_out = course.carried_out
+        self.is_paused, self.stops_now, self.stops_after_epoch, self.stopped_by = course.orders
+        differing = {k: v for k, v in course.values.items() if v != mine.values[k]}
+        differing.pop(ALL_DROPOUT, None)  # the mean of the single layers' rates
+        self._turn(differing)
 
     def carry_out(
         self, sent: Sent, position: Position, *, at_epoch_end: bool
@@ -59,6 +81,7 @@ class Steersman:
         except _Refused as refused:
             yield events.CommandRefused(id=sent.id, reason=str(refused))
             return
+        self._carried_out += 1
         changes = tuple(one for one in results if isinstance(one, events.Change))
         yield events.CommandApplied(
             id=sent.id, step=position.step, changes=changes, at_epoch_end=at_epoch_end
@@ -96,14 +119,17 @@ class Steersman:
         except ValueError as error:
             raise _Refused(str(error)) from error
         before = {name: self.knobs[name].get() for name in checked}
-        for name, value in checked.items():
-            self.knobs[name].set(value)
-        if "learning_rate" in checked:
-            context_of(self._model).is_rate_steered = True
-        if any(self.knobs[name].needs_retrace for name in checked):
-            self._model.make_train_function(force=True)
+        self._turn(checked)
         for name, old in before.items():
             yield events.Change(name=name, old=old, new=self.knobs[name].get())
+
+    def _turn(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.knobs[name].set(value)
+        if "learning_rate" in values:
+            context_of(self._model).is_rate_steered = True
+        if any(self.knobs[name].needs_retrace for name in values):
+            self._model.make_train_function(force=True)
 
     def _write_checkpoint(self, position: Position) -> events.CheckpointWritten:
         if self._checkpoint is None:
@@ -118,6 +144,15 @@ class Steersman:
         if not _evaluation.has_data(self._model):
             raise _Refused("The run has no validation data: model.fit(..., validation_data=val).")
         return events.Evaluated(step=position.step, metrics=_evaluation.evaluate(self._model))
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What a rank's commands have led to."""
+
+    carried_out: int
+    values: dict[str, float]
+    orders: tuple[bool, bool, bool, str]
 
 
 class _Refused(Exception):

@@ -26,7 +26,7 @@ _MESSAGE = (
     "Another rank of the group failed while this one waited for it. Call engine.init() on all"
     " engines to form the group again."
 )
-_ABANDONED: list[MPI.Request] = []  # they hold the buffers that MPI may still write to
+_ABANDONED: list[Any] = []  # requests, and the buffers that MPI may still write to
 
 
 def wait(comm: MPI.Intracomm, request: MPI.Request) -> None:
@@ -52,6 +52,11 @@ def wait(comm: MPI.Intracomm, request: MPI.Request) -> None:
                 raise PeerFailedError(_MESSAGE)
     except MPI.Exception as error:
         raise PeerFailedError(_MESSAGE) from error
+
+
+def abandon(request: MPI.Request, *buffers: np.ndarray) -> None:
+    """Give up a collective that may never complete; what MPI may still write to is kept."""
+    _ABANDONED.append((request, buffers))
 
 
 def _anyone_failed(comm: MPI.Intracomm) -> bool:

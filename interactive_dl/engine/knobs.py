@@ -18,6 +18,9 @@ import keras
 
 from interactive_dl.engine import _rate
 
+ALL_DROPOUT = "dropout"
+"""The knob of all dropout layers together."""
+
 _INFINITY = math.inf
 _CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 _BELOW_ONE = math.nextafter(1.0, 0.0)
@@ -123,7 +126,7 @@ def _of_layers(model: keras.Model) -> Iterator[Knob]:
     for layer in layers:
         yield _rate_of(f"{layer.name}.rate", [layer])
     if layers:
-        yield _rate_of("dropout", layers)
+        yield _rate_of(ALL_DROPOUT, layers)
 
 
 def _rate_of(name: str, layers: Sequence[Any]) -> Knob:
