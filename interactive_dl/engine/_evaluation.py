@@ -7,6 +7,7 @@ import keras
 from interactive_dl.engine._checkpoint import metric_state, restore_metric_state
 from interactive_dl.engine._fit_context import data_of
 from interactive_dl.engine._metrics import average_statistics
+from interactive_dl.engine._noise import generator_kept
 from interactive_dl.engine.group import current
 
 
@@ -23,7 +24,10 @@ def evaluate(model: keras.Model) -> dict[str, float]:
     parts = validation if isinstance(validation, tuple) else (validation,)
     names = ("x", "y", "sample_weight")[: len(parts)]
     try:
-        found = model.evaluate(**dict(zip(names, parts, strict=True)), return_dict=True, verbose=0)
+        with generator_kept():
+            found = model.evaluate(
+                **dict(zip(names, parts, strict=True)), return_dict=True, verbose=0
+            )
     finally:
         restore_metric_state(model, kept)
     return current().average({f"val_{name}": float(value) for name, value in found.items()})

@@ -7,6 +7,8 @@ out; on torch, dropout draws from torch's one global generator whatever its laye
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -56,6 +58,18 @@ class RankNoise(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draw anew for the next training."""
         self._base = None
+
+
+@contextmanager
+def generator_kept() -> Iterator[None]:
+    """Leave torch's generator, from which dropout draws, as it is: reading data draws from it."""
+    torch = sys.modules["torch"] if keras.backend.backend() == "torch" else None
+    state = None if torch is None else torch.get_rng_state()
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_rng_state(state)
 
 
 def part_generators(model: keras.Model) -> None:

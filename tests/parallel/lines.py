@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
+from interactive_dl.engine._keep_position import KeepPosition
 from interactive_dl.telemetry import events
 from interactive_dl.telemetry.steering import AnyCommand, Sent
 
@@ -26,15 +28,17 @@ class ScriptedLine:
         self.closed = False
         self._script = {step: list(them) for step, them in commands.items()}
         self._while_paused = list(while_paused)
-        self._step = 0
+        self.steps_done = 0
 
     def publish(self, event: events.Event) -> None:
         self.told.append(event)
 
     def commands(self) -> list[Sent]:
         """Called once before each step, and at each meeting."""
-        step = 1 + max((e.step for e in self.told if isinstance(e, events.Progress)), default=0)
-        due = [one for at in sorted(self._script) if at <= step for one in self._script.pop(at)]
+        next_step = self.steps_done + 1
+        due = [
+            one for at in sorted(self._script) if at <= next_step for one in self._script.pop(at)
+        ]
         return [self._sent(command) for command in due]
 
     def wait_for_command(self, timeout_s: float) -> None:
@@ -56,5 +60,14 @@ class ScriptedLine:
 @contextmanager
 def scripted(line: ScriptedLine) -> Iterator[ScriptedLine]:
     """Have the next runs open ``line``."""
-    with mock.patch("interactive_dl.telemetry.publisher.open", return_value=line):
+    count = KeepPosition.on_train_batch_end
+
+    def note(self: KeepPosition, batch: int, logs: Any = None) -> None:
+        count(self, batch, logs)
+        line.steps_done = self._context.position.step
+
+    with (
+        mock.patch("interactive_dl.telemetry.publisher.open", return_value=line),
+        mock.patch.object(KeepPosition, "on_train_batch_end", note),
+    ):
         yield line
