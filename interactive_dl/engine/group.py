@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _devices, _horovod, _waiting, world
 from interactive_dl.engine._handshake import OutdatedError
-from interactive_dl.errors import GroupError
+from interactive_dl.errors import GroupError, PeerFailedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,25 +164,27 @@ def init(
 def shrink(timeout_s: float = 20.0) -> Group:
     """Form a group of the living members of this one; each of them calls this.
 
+    A death on the way, or one that some have not noticed yet, makes the attempt fail for all of
+    them; they try again with those that are left.
+
     Args:
         timeout_s: how long to wait for members that have not noticed a death yet.
 
     Raises:
         GroupError: a living member did not come.
     """
+    from mpi4py import MPI
+
     old, framework = current(), _horovod.keras_framework()
     deadline_s = time.monotonic() + timeout_s
     while True:
         living = set(world.current().living()) & set(old.engines)
         try:
-            meeting = world.meet(living, timeout_s=deadline_s - time.monotonic())
-            break
-        except OutdatedError:
-            # Members learn of deaths some milliseconds apart; until then their lists differ.
+            _regroup(world.meet(living, timeout_s=max(1.0, deadline_s - time.monotonic())))
+            return ensure_framework(framework)
+        except (OutdatedError, PeerFailedError, MPI.Exception):
             if time.monotonic() > deadline_s:
                 raise
-    _regroup(meeting)
-    return ensure_framework(framework)
 
 
 def _is_kept_by(meeting: world.Meeting) -> bool:

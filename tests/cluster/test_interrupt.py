@@ -84,9 +84,19 @@ def interrupt_after(
     manager.interrupt_kernel()
     while (reply := client.get_shell_msg(timeout=_TIMEOUT_S))["parent_header"]["msg_id"] != request:
         pass
-    while rest := _next(client):
-        told += rest
-    return reply["content"], told
+    return reply["content"], told + _rest(client, request)
+
+
+def _rest(client: BlockingKernelClient, request: str) -> str:
+    """What else the kernel says of a request, up to its being idle again."""
+    told = ""
+    while True:
+        message = client.get_iopub_msg(timeout=_TIMEOUT_S)
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        if message["content"].get("execution_state") == "idle":
+            return told
+        told += str(message["content"])
 
 
 def _next(client: BlockingKernelClient) -> str:

@@ -113,7 +113,7 @@ def test_the_living_go_on_as_a_fresh_run_of_them_would(
     is_inside = number % 2 == 0
     late = chance.choice(others).id if is_inside else None
     options = {"path": str(tmp_path / "run.keras"), "epochs": 12, "folder": str(tmp_path)}
-    running = view.execute(f"result = train(late={late}, **{options!r})")
+    running = view.execute(f"result = None; result = train(late={late}, **{options!r})")
     for engine in four.engines:
         until((tmp_path / f"training-{engine.id}").exists, "it trains", timeout_s=TIMEOUT_S)
     if not is_inside:
@@ -132,6 +132,7 @@ def test_the_living_go_on_as_a_fresh_run_of_them_would(
     assert all(word in reasons[victim.id] for victim in victims)
     survivors = four.client[[one.id for one in others]]
     results = survivors["result"]
+    assert None not in results, str(raised.value)
     _check_survivors(results, others)
 
     agreed = str(tmp_path / "agreed.keras")
@@ -148,7 +149,8 @@ def _check_survivors(results: list[dict[str, Any]], others: list[Engine]) -> Non
     assert first["engines"] == tuple(one.id for one in others)
     assert first["ranks"][0] == ENGINES
     assert first["ranks"][-1] == len(others)
-    assert len(first["loss"]) == 12
+    # An epoch whose end was cut short by the death has no metrics, and is in no history.
+    assert len(first["loss"]) in {11, 12}
     assert first["rate"] == pytest.approx(0.05 * len(others) / ENGINES)
     assert all(one["begun"] == first["begun"] for one in results)
 
