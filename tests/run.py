@@ -29,7 +29,7 @@ ONE_PROCESS = {
 }
 RANKS = (1, 2, 4)
 BACKENDS = ("tensorflow", "torch")
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 _SHOWN_LINES = 80
 
 
