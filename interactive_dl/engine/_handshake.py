@@ -17,6 +17,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -102,6 +103,25 @@ def meet(
     return _follow(channel, members, word, timeout_s)
 
 
+@contextmanager
+def _unless_dead() -> Iterator[None]:
+    """Leave the body where its engine turns out to be dead."""
+    from mpi4py import MPI
+
+    try:
+        yield
+    except MPI.Exception as error:
+        if error.Get_error_class() != MPI.ERR_PROC_FAILED:
+            raise
+
+
+def _is_over(request: MPI.Request) -> bool:
+    """Whether a send is done with; one to an engine that died meanwhile is, with an error."""
+    with _unless_dead():
+        return bool(request.Test())
+    return True
+
+
 @dataclass(frozen=True)
 class _Channel:
     """Small messages between engines, by id."""
@@ -115,25 +135,15 @@ class _Channel:
 
     def say(self, engine: int, message: Message) -> None:
         """Send without waiting; what a dead engine would have heard is dropped."""
-        from mpi4py import MPI
-
-        _SENDING[:] = [request for request in _SENDING if not request.Test()]
-        try:
+        _SENDING[:] = [request for request in _SENDING if not _is_over(request)]
+        with _unless_dead():
             _SENDING.append(self.comm.isend(message, self.ids.index(engine), _TAG))
-        except MPI.Exception as error:
-            if error.Get_error_class() != MPI.ERR_PROC_FAILED:
-                raise
 
     def hear(self, engine: int) -> Iterator[Message]:
         """All messages of ``engine`` that have arrived."""
-        from mpi4py import MPI
-
-        try:
+        with _unless_dead():
             while (arrived := self.comm.improbe(self.ids.index(engine), _TAG)) is not None:
                 yield arrived.recv()
-        except MPI.Exception as error:
-            if error.Get_error_class() != MPI.ERR_PROC_FAILED:
-                raise
 
     def dead(self, engines: Sequence[int]) -> list[int]:
         failed = failed_ranks(self.comm)

@@ -7,7 +7,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,8 @@ def shrink(timeout_s: float = 20.0) -> Group:
         living = set(world.current().living()) & set(old.engines)
         try:
             _regroup(world.meet(living, timeout_s=max(1.0, deadline_s - time.monotonic())))
-            return ensure_framework(framework)
+            with _all_or_none(current().comm):
+                return ensure_framework(framework)
         except (OutdatedError, PeerFailedError, MPI.Exception):
             if time.monotonic() > deadline_s:
                 raise
@@ -204,10 +206,25 @@ def ensure_framework(framework: _horovod.Framework) -> Group:
 
 
 def _regroup(meeting: world.Meeting) -> None:
-    from mpi4py import MPI
-
     _horovod.shutdown()
     formed = world.join(meeting)
+    with _all_or_none(formed.comm):
+        _enter(formed)
+
+
+@contextmanager
+def _all_or_none(comm: MPI.Intracomm) -> Iterator[None]:
+    """Whoever leaves the body by an error frees the others, who would wait for it in there."""
+    try:
+        yield
+    except BaseException:
+        comm.Revoke()
+        raise
+
+
+def _enter(formed: world.Formed) -> None:
+    from mpi4py import MPI
+
     comm = formed.comm
     local = comm.Split_type(MPI.COMM_TYPE_SHARED)
     host = socket.gethostname()
