@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import median
-
-from workload import PASSES
-
 from interactive_dl import Cluster
 
-CELL = """
+SETUP = """
 import sys
 
+import horovod.tensorflow as hvd
 import keras
 import numpy as np
 from interactive_dl import data, engine
@@ -28,21 +25,36 @@ model.compile(
     "binary_crossentropy",
     metrics=["accuracy"],
 )
+"""
+TURN = """
+engine.init()
 history = model.fit(
     train,
-    epochs={epochs},
+    epochs=2,
     verbose=0,
     callbacks=engine.callbacks(
-        "bench", warmup_epochs=1, plateau={{"monitor": "loss"}}, drift_steps=(1, 2)
+        "bench", warmup_epochs=1, plateau={"monitor": "loss"}, drift_steps=(1, 2)
     ),
 )
 rates = history.history["samples_per_s"]
+hvd.shutdown()  # its threads are busy when they have nothing to do
 """
 
 
-def samples_per_s(ranks: int, folder: str) -> float:
-    """Median over ``PASSES`` epochs after the first, in which the step is compiled."""
-    with Cluster(engines=ranks, threads_per_engine=1, binding="core") as cluster:
-        view = cluster.client[:]
-        view.execute(CELL.format(folder=folder, epochs=1 + PASSES), block=True)
-        return float(median(view["rates"][0][1:]))
+class Ours:
+    """A cluster of ``ranks`` engines that waits for its turn."""
+
+    def __init__(self, ranks: int, folder: str) -> None:
+        self._cluster = Cluster(engines=ranks, threads_per_engine=1, binding="core").start()
+        self._view = self._cluster.client[:]
+        self._view.execute(SETUP.format(folder=folder), block=True)
+        self.turn()
+
+    def turn(self) -> float:
+        """Samples/s of the second of two epochs."""
+        self._view.execute(TURN, block=True)
+        return float(self._view["rates"][0][-1])
+
+    def end(self) -> None:
+        """Stop the cluster."""
+        self._cluster.stop()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 
 BATCH = 128
-STEPS = 48
-PASSES = 3
+STEPS = 24
 SHAPE = (64, 64, 1)
 
 
@@ -27,9 +26,30 @@ def shuffled(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(STEPS * BATCH)
 
 
-def seconds_per_pass(step: Callable[[int], None]) -> float:
-    """Median time of ``PASSES`` passes of ``step(0) .. step(STEPS - 1)``, after one unmeasured."""
-    return median([_seconds(step) for _ in range(1 + PASSES)][1:])
+def take_turns(
+    step: Callable[[int], None],
+    *,
+    ranks: int,
+    speaks: bool,
+    agreed: Callable[[float], float],
+) -> None:
+    """A script's life: for each line of standard input one pass of ``step(0) .. step(STEPS - 1)``
+    that does not count and one that does, and a line with its samples/s, until the lines end.
+
+    Args:
+        step: trains on one batch.
+        ranks: number of ranks that train together.
+        speaks: whether this is the one rank that reads and writes.
+        agreed: largest of all ranks' values, on every rank.
+    """
+    _seconds(step)
+    if speaks:
+        print("ready", flush=True)
+    while agreed(float(speaks and bool(sys.stdin.readline()))):
+        _seconds(step)
+        slowest_s = agreed(_seconds(step))
+        if speaks:
+            print(STEPS * BATCH * ranks / slowest_s, flush=True)
 
 
 def _seconds(step: Callable[[int], None]) -> float:
