@@ -35,9 +35,10 @@ class BroadcastState(keras.callbacks.Callback):
 
 
 def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> None:
-    """Give every rank the root's values of ``variables``.
+    """Give every rank the root's values of ``variables``, of all of them or of none.
 
     Raises:
+        PeerFailedError: a rank failed meanwhile; nothing has changed here.
         ValueError: the ranks' variables differ in number, shape or dtype.
     """
     group = current()
@@ -50,9 +51,10 @@ def broadcast_variables(variables: list[keras.Variable], root_rank: int = 0) -> 
                 f" {group.engine_name(rank)} differ from those of {group.engine_name(root_rank)}:"
                 f" {_first_difference(other, signatures[root_rank])}"
             )
-    for variable in variables:
-        value = np.asarray(keras.ops.convert_to_numpy(variable.value))
-        variable.assign(group.broadcast_array(value, root_rank))
+    mine = (np.asarray(keras.ops.convert_to_numpy(variable.value)) for variable in variables)
+    values = [group.broadcast_array(value, root_rank) for value in mine]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _first_difference(mine: list[Any], theirs: list[Any]) -> str:

@@ -18,14 +18,16 @@ from typing import Any, Literal
 import keras
 
 from interactive_dl.data.batches import Batches
-from interactive_dl.engine import _rate, group
+from interactive_dl.engine import _rate, failures, group
 from interactive_dl.engine._broadcast import broadcast_variables
 from interactive_dl.engine._checkpoint import begin_at, metric_state
 from interactive_dl.engine._fit_context import FitContext
+from interactive_dl.engine._handshake import failed_ranks
 from interactive_dl.engine._position import Position
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine.group import Group
 from interactive_dl.engine.schedules import Rule, scale_lr
+from interactive_dl.errors import PeerFailedError
 from interactive_dl.telemetry import exits
 
 OnRankLoss = Literal["shrink", "stop"]
@@ -69,6 +71,8 @@ def recover(
 ) -> tuple[Lost, ...]:
     """Make everything ready for ``fit`` to go on among the living; each of them calls this.
 
+    Should another rank die on the way, those that are left begin again.
+
     Args:
         model: that trains.
         context: of its ``fit``.
@@ -77,17 +81,25 @@ def recover(
 
     Raises:
         GroupError: a survivor did not come.
-        PeerFailedError: another rank died meanwhile.
+        PeerFailedError: a survivor raised.
     """
     old = group.current()
-    new = group.shrink()
+    while True:
+        new = group.shrink()
+        try:
+            root = _agree(model, context, new)
+            metrics = new.allgather(root.metrics)
+            break
+        except PeerFailedError:
+            if not failed_ranks(new.comm):
+                raise
+            failures.leave()
     gone = [rank for rank, engine in enumerate(old.engines) if engine not in new.engines]
-    root = _agree(model, context, new)
     _rescale(model, context, old, new, rule)
     for data in context.data:
         if isinstance(data, Batches):
             data.adopt(new)
-    begin_at(context, root.position, root.samples, new.allgather(root.metrics))
+    begin_at(context, root.position, root.samples, metrics)
     context.losses += 1
     return tuple(
         Lost(rank, old.engines[rank], old.hosts[rank], root.position.step, _reason(old, rank))
@@ -106,8 +118,9 @@ def _agree(model: keras.Model, context: FitContext, new: Group) -> _State:
     states = new.allgather(mine)
     furthest = max(_order(state.position) for state in states)
     root = next(r for r, state in enumerate(states) if _order(state.position) == furthest)
-    for variables in (model, *distributed_optimizers(model)):
-        broadcast_variables(variables.variables, root)
+    owners = (model, *distributed_optimizers(model))
+    broadcast_variables([one for owner in owners for one in owner.variables], root)
+    context.position = states[root].position
     context.is_rate_steered = states[root].is_rate_steered
     mine_or_root = mine if mine.position == states[root].position else states[root]
     return _State(

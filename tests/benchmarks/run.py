@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 from ours import Ours
 from scipy.stats import bootstrap
+from workload import TURN
 
 from interactive_dl.cluster.environment import ALLOCATOR, mpi_environment, mpiexec_arguments
 
@@ -79,7 +80,7 @@ class Script:
         """Begin a turn."""
         self._go_on()
         assert self._process.stdin is not None
-        self._process.stdin.write("turn\n")
+        self._process.stdin.write(TURN)
         self._process.stdin.flush()
 
     def hear(self) -> str:
@@ -109,7 +110,7 @@ class Script:
 
     def end(self) -> None:
         self._go_on()
-        self._process.communicate()
+        self._process.communicate("end\n")
 
 
 class Apart:

@@ -11,6 +11,7 @@ import numpy as np
 BATCH = 128
 STEPS = 24
 SHAPE = (64, 64, 1)
+TURN = "turn\n"
 
 
 def images_and_labels(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,8 +34,9 @@ def take_turns(
     speaks: bool,
     agreed: Callable[[float], float],
 ) -> None:
-    """A script's life: for each line of standard input one pass of ``step(0) .. step(STEPS - 1)``
-    that does not count and one that does, and a line with its samples/s, until the lines end.
+    """A script's life: for each ``TURN`` on standard input one pass of ``step(0) ..
+    step(STEPS - 1)`` that does not count and one that does, and a line with its samples/s; until
+    another line comes.
 
     Args:
         step: trains on one batch.
@@ -45,7 +47,7 @@ def take_turns(
     _seconds(step)
     if speaks:
         print("ready", flush=True)
-    while agreed(float(speaks and bool(sys.stdin.readline()))):
+    while agreed(float(speaks and sys.stdin.readline() == TURN)):
         _seconds(step)
         slowest_s = agreed(_seconds(step))
         if speaks:

@@ -13,11 +13,10 @@ import pytest
 from ipyparallel.error import CompositeError, RemoteError
 
 from interactive_dl.cluster import Cluster, Engine
-from interactive_dl.errors import HealError
 
 TIMEOUT_S = 120
 ENGINES = 4
-ROUNDS = 8
+ROUNDS = 20
 
 SETUP = """
 import os
@@ -104,7 +103,7 @@ def test_the_living_go_on_as_a_fresh_run_of_them_would(
     four: Cluster, until: Callable[..., None], tmp_path: Path, number: int
 ) -> None:
     chance = random.Random()
-    _make_whole(four)
+    four.heal()
     view = prepared(four)
     count = 1 + number % 3
     victims = chance.sample(four.engines, count)
@@ -144,14 +143,6 @@ def test_the_living_go_on_as_a_fresh_run_of_them_would(
     assert results[0]["loss"][-whole:] == expected[0]["loss"][-whole:]
 
 
-def _make_whole(cluster: Cluster) -> None:
-    """Four engines, whatever the round before left; healing has tests of its own."""
-    try:
-        cluster.heal()
-    except HealError:
-        cluster.restart()
-
-
 def _check_survivors(results: list[dict[str, Any]], others: list[Engine]) -> None:
     first = results[0]
     assert all(one["weights"] == first["weights"] for one in results)
@@ -164,10 +155,34 @@ def _check_survivors(results: list[dict[str, Any]], others: list[Engine]) -> Non
     assert all(one["begun"] == first["begun"] for one in results)
 
 
+def test_a_death_while_the_living_agree_is_one_more_loss(
+    four: Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    four.heal()
+    view = prepared(four)
+    first, second, *others = four.engines
+    four.client[second.id].execute(
+        "from interactive_dl.engine import _recovery\n"
+        "_recovery._agree = lambda *_: os.kill(os.getpid(), 9)",
+        block=True,
+    )
+    options = {"path": str(tmp_path / "run.keras"), "epochs": 12, "folder": str(tmp_path)}
+    running = view.execute(f"result = None; result = train(**{options!r})")
+    for engine in four.engines:
+        until((tmp_path / f"training-{engine.id}").exists, "it trains", timeout_s=TIMEOUT_S)
+    os.kill(first.pid, signal.SIGKILL)
+    with pytest.raises((CompositeError, RemoteError)) as raised:
+        running.get(timeout=TIMEOUT_S)
+    assert {death.engine for death in four.deaths} >= {first.id, second.id}
+    results = four.client[[one.id for one in others]]["result"]
+    assert None not in results, str(raised.value)
+    _check_survivors(results, others)
+
+
 def test_stop_raises_on_all_that_live_and_names_the_dead(
     four: Cluster, until: Callable[..., None], tmp_path: Path
 ) -> None:
-    _make_whole(four)
+    four.heal()
     view = prepared(four)
     view.execute(
         "plain = engine.callbacks\n"
