@@ -9,7 +9,7 @@ computing time, and in the time that the others wait for it inside the allreduce
     other            between steps: callbacks, Keras's own bookkeeping
 
 On TensorFlow the step is one compiled function, so the moments are taken by operations inside it,
-with control dependencies on what they follow; on torch by the running Python.
+between what they follow and what follows them; on torch by the running Python.
 """
 
 from __future__ import annotations
@@ -96,22 +96,23 @@ class PhaseClock(ABC):
 
         @wraps(train_step)
         def step(data: Any) -> Any:
-            self.data_arrived(data)
-            return train_step(data)
+            return train_step(self.data_arrived(data))
 
         return step
 
     @abstractmethod
-    def data_arrived(self, data: Any) -> None:
-        """Part of the step: ``data``, a structure of tensors, is there."""
+    def data_arrived(self, data: Any) -> Any:
+        """Part of the step: ``data``, a structure of tensors, is there; returns it."""
 
     @abstractmethod
-    def gradients_ready(self, gradients: Sequence[Any]) -> Any:
-        """Part of the step: this rank has its gradients; returns the moment."""
+    def gradients_ready(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
+        """Part of the step: this rank has its gradients; returns them and the moment."""
 
     @abstractmethod
-    def reduced(self, gradients: Sequence[Any], ready: Any) -> None:
-        """Part of the step: the reduced gradients are there, which were ``ready`` before."""
+    def reduced(self, gradients: Sequence[Any], ready: Any) -> list[Any]:
+        """Part of the step: the reduced gradients are there, which were ``ready`` before; returns
+        them.
+        """
 
     @abstractmethod
     def _waits(self) -> tuple[float, float]:
@@ -135,24 +136,30 @@ class _TensorFlowClock(PhaseClock):
             self._sums = tf.Variable(np.zeros(2), trainable=False, dtype="float64")
         super().__init__()
 
-    def data_arrived(self, data: Any) -> None:
+    def data_arrived(self, data: Any) -> Any:
         import tensorflow as tf
 
         tensors = [one for one in tf.nest.flatten(data) if tf.is_tensor(one)]
         with tf.control_dependencies(tensors):
-            self._sums.assign_add(tf.stack([tf.timestamp() - self._base_s, 0.0]))
+            noted = self._note(tf.stack([tf.timestamp() - self._base_s, 0.0]))
+        return tf.nest.map_structure(lambda one: _after(noted, one), data)
 
-    def gradients_ready(self, gradients: Sequence[Any]) -> Any:
+    def gradients_ready(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
         import tensorflow as tf
 
         with tf.control_dependencies(list(gradients)):
-            return tf.timestamp()
+            ready = tf.timestamp()
+        return [_after(ready, one) for one in gradients], ready
 
-    def reduced(self, gradients: Sequence[Any], ready: Any) -> None:
+    def reduced(self, gradients: Sequence[Any], ready: Any) -> list[Any]:
         import tensorflow as tf
 
         with tf.control_dependencies(list(gradients)):
-            self._sums.assign_add(tf.stack([0.0, tf.timestamp() - ready]))
+            noted = self._note(tf.stack([0.0, tf.timestamp() - ready]))
+        return [_after(noted, one) for one in gradients]
+
+    def _note(self, seconds: Any) -> Any:
+        return self._sums.assign_add(seconds, read_value=False)
 
     def _waits(self) -> tuple[float, float]:
         arrivals_s, allreduce_s = self._sums.numpy()
@@ -169,19 +176,34 @@ class _TensorFlowClock(PhaseClock):
         self._sums.assign(np.zeros(2))
 
 
+def _after(moment: Any, tensor: Any) -> Any:
+    """``tensor``, for use after ``moment`` was taken.
+
+    TensorFlow runs what is ready in any order, with one thread often the long operations first: a
+    moment that nothing waits for would be taken at the step's end.
+    """
+    import tensorflow as tf
+
+    if not tf.is_tensor(tensor):
+        return tensor
+    with tf.control_dependencies([moment]):
+        return tf.identity(tensor)
+
+
 class _TorchClock(PhaseClock):
     """Keras fetches a batch between two steps, where its callbacks run, too."""
 
     _idle_since_s: float | None
 
-    def data_arrived(self, data: Any) -> None:
-        pass
+    def data_arrived(self, data: Any) -> Any:
+        return data
 
-    def gradients_ready(self, gradients: Sequence[Any]) -> Any:
-        return time.perf_counter()
+    def gradients_ready(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
+        return list(gradients), time.perf_counter()
 
-    def reduced(self, gradients: Sequence[Any], ready: Any) -> None:
+    def reduced(self, gradients: Sequence[Any], ready: Any) -> list[Any]:
         self._allreduce_s += time.perf_counter() - ready
+        return list(gradients)
 
     def callbacks_done(self) -> None:
         # What comes until the next step begins is Keras fetching its batch.

@@ -42,11 +42,10 @@ class Reduction:
         if not present:
             return list(gradients)
         word, clock = _control.word(), _phases.clock()
-        ready = clock.gradients_ready(present)
+        present, ready = clock.gradients_ready(present)
         *combined, said = self._combine([*present, word.send()])
-        clock.reduced(combined, ready)
         word.receive(said)
-        reduced = iter(combined)
+        reduced = iter(clock.reduced(combined, ready))
         return [None if gradient is None else next(reduced) for gradient in gradients]
 
     def _combine(self, tensors: Sequence[Any]) -> list[Any]:

@@ -131,3 +131,25 @@ def test_a_slow_rank_shows_in_its_own_time_and_in_the_others_waiting(group: engi
         assert other.compute_s < delay_s / 2
     steps_s = [one.step_s for one in phases]
     assert max(steps_s) - min(steps_s) < delay_s / 2
+
+
+def test_computing_is_not_taken_for_waiting(group: engine.Group) -> None:
+    class Heavy(keras.layers.Layer):
+        def build(self, _shape: object) -> None:
+            self.kernel = self.add_weight(shape=(800, 800))
+
+        def call(self, x: object) -> object:
+            product = self.kernel + keras.ops.mean(x)
+            for _ in range(6):
+                product = keras.ops.matmul(product, self.kernel) / 800
+            return x + keras.ops.mean(product)
+
+    x, y = samples("dense", STEPS, group.size)
+    model = keras.Sequential([keras.Input((6,)), Heavy(), *MODELS["dense"]().layers])
+    model.compile(engine.distribute(keras.optimizers.SGD(1e-6)), loss())
+    _phases.clock().restart()
+    mine = [my_part(part, group.rank, group.size) for part in (x, y)]
+    model.fit(*mine, batch_size=BATCH, verbose=0, shuffle=False, callbacks=[Clocked()])
+    for phases in group.allgather(_phases.clock().take()):
+        assert phases.compute_s > 3 * phases.data_wait_s
+        assert phases.compute_s + phases.allreduce_wait_s > 0.8 * phases.step_s
