@@ -18,9 +18,8 @@ from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.telemetry import _address
 from interactive_dl.telemetry.publisher import RecorderPublisher
 from interactive_dl.telemetry.recorder import await_recorder, recorder_command
-from interactive_dl.telemetry.run import Runs
-
-DEADLINE_S = 30.0
+from interactive_dl.telemetry.run import Run, Runs
+from tests.telemetry.telling import DEADLINE_S, RUN, started
 
 
 def _until(is_so: Callable[[], object], what: str = "", deadline_s: float = DEADLINE_S) -> None:
@@ -131,6 +130,17 @@ def tell(recorder: RecorderProcess) -> Iterator[Callable[..., RecorderPublisher]
     yield open_publisher
     for publisher in opened:
         publisher.close(DEADLINE_S)
+
+
+@pytest.fixture
+def told(
+    tell: Callable[..., RecorderPublisher], runs: Runs, until: Callable[..., None]
+) -> tuple[RecorderPublisher, Run]:
+    """A run that has started: its engine's end and the notebook's."""
+    line = tell(RUN)
+    line.publish(started())
+    until(lambda: RUN in runs)
+    return line, runs[RUN]
 
 
 @pytest.fixture

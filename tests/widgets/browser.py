@@ -19,6 +19,7 @@ from typing import Any
 
 import nbformat
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 _START_S = 60.0
 _TIMEOUT_MS = 90_000
@@ -78,6 +79,10 @@ class Lab:
         )
         nbformat.write(notebook, self.folder / name)
 
+    def log(self) -> list[str]:
+        """What the server has complained about."""
+        return (self.folder.parent / "lab.log").read_text(errors="replace").splitlines()
+
     def read(self, name: str) -> nbformat.NotebookNode:
         """A notebook as it was saved."""
         return nbformat.read(self.folder / name, as_version=4)
@@ -113,6 +118,16 @@ def lab(folder: Path) -> Iterator[Lab]:
         log.close()
 
 
+_KERNEL = """() => {
+    const app = window.jupyterapp;
+    const panel = app?.shell.currentWidget;
+    if (!app?.commands.hasCommand("apputils:change-theme")) return "no application";
+    if (!panel?.context?.isReady) return "no notebook";
+    if (!panel.sessionContext.isReady) return "no session";
+    const kernel = panel.sessionContext.session?.kernel;
+    if (kernel?.connectionStatus !== "connected") return kernel?.connectionStatus ?? "no kernel";
+    return kernel.status;
+}"""
 _COUNT_PIXELS = """([figure, colour]) => {
     const canvases = [];
     const walk = (node) => {
@@ -164,17 +179,12 @@ class Notebook:
 
     def await_kernel(self) -> None:
         """Wait until cells can be run: a run before the connection is up gets lost."""
-        self.page.wait_for_function(
-            """() => {
-                const app = window.jupyterapp;
-                const panel = app?.shell.currentWidget;
-                if (!app?.commands.hasCommand("apputils:change-theme")) return false;
-                if (!panel?.context?.isReady || !panel.sessionContext.isReady) return false;
-                const kernel = panel.sessionContext.session?.kernel;
-                return kernel?.connectionStatus === "connected" && kernel.status === "idle";
-            }""",
-            timeout=1000 * _START_S,
-        )
+        try:
+            self.page.wait_for_function(f"() => ({_KERNEL})() === 'idle'", timeout=1000 * _START_S)
+        except PlaywrightTimeout as error:
+            state = self.page.evaluate(_KERNEL)
+            told = "\n".join([*self.errors, *self._server.log()[-20:]])
+            raise AssertionError(f"The kernel is not idle but: {state}\n{told}") from error
 
     def command(self, name: str, **arguments: Any) -> None:
         """Have JupyterLab carry out one of its commands."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interactive_dl.telemetry import events
-from interactive_dl.telemetry.publisher import Outbox
+from interactive_dl.telemetry._outbox import Outbox
 
 
 def outbox(capacity: int = 10) -> Outbox:
