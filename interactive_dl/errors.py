@@ -24,6 +24,10 @@
     │   ├── RunNotFoundError
     │   ├── CommandRefusedError      a run does not do what it was told
     │   └── ReplayError              a run cannot be trained again from its journal
+    ├── SearchError                  a search cannot be described, continued or told
+    │   ├── SpaceError               a space that makes no sense, or values outside of it
+    │   ├── UnknownNameError         no sampler, pruner or option of this name
+    │   └── TransitionError          an event that cannot follow what happened before
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
@@ -137,6 +141,22 @@ class CommandRefusedError(TelemetryError):
 
 class ReplayError(TelemetryError):
     """A run cannot be trained again from its journal, or came out otherwise."""
+
+
+class SearchError(InteractiveDLError):
+    """A hyper-parameter search cannot be described, continued or told."""
+
+
+class SpaceError(SearchError, ValueError):
+    """A search space makes no sense, or values lie outside of it."""
+
+
+class UnknownNameError(SearchError, ValueError):
+    """No sampler, pruner or option has this name."""
+
+
+class TransitionError(SearchError):
+    """An event cannot follow what happened before; nothing has changed."""
 
 
 class DataError(InteractiveDLError):

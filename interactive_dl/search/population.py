@@ -1,0 +1,95 @@
+"""Population-based training: who copies whom, and what is tried instead; pure decisions.
+
+The trials of a population are compared where they stand, at the same step. One of the worst goes on
+from the checkpoint of one of the best (exploit) with parameters changed a little (explore): in the
+book that is a trial of origin ``exploit`` that begins warm, and takes the worse one's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import NamedTuple
+
+from interactive_dl.search.book import Book, Trial
+from interactive_dl.search.space import (
+    AnyDimension,
+    Choice,
+    Fixed,
+    Integer,
+    LogInteger,
+    Space,
+    Value,
+)
+
+_FACTORS = (0.8, 1.2)
+_IN_THE_POPULATION = ("running", "paused", "queued", "finished")
+_RESAMPLE = 0.25
+"""How often a choice is drawn anew."""
+
+
+class Exploit(NamedTuple):
+    """``trial`` gives its place to one that goes on from ``parent`` with ``params``."""
+
+    trial: int
+    parent: int
+    params: dict[str, Value]
+
+
+def decide(
+    book: Book, number: int, step: int, random: Random, *, fraction: float = 0.25
+) -> Exploit | None:
+    """Whether a trial that has reached ``step`` gives way, and to whom.
+
+    Args:
+        book: of the search.
+        number: of the trial.
+        step: at which the population is compared; every so many steps.
+        random: draws the parent and its changes.
+        fraction: so many of the population are the worst, and so many the best.
+
+    Returns:
+        None where it goes on: it is not one of the worst, or nobody better has a checkpoint.
+    """
+    ranked = _ranked(book, step)
+    count = int(len(ranked) * fraction)
+    if count == 0 or number not in {trial.number for trial in ranked[-count:]}:
+        return None
+    parents = [trial for trial in ranked[:count] if trial.checkpoint]
+    if not parents:
+        return None
+    parent = random.choice(parents)
+    return Exploit(number, parent.number, explore(book.space, parent.params, random))
+
+
+def explore(space: Space, params: Mapping[str, Value], random: Random) -> dict[str, Value]:
+    """Parameters near a parent's: numbers times 0.8 or 1.2, choices now and then drawn anew.
+
+    They stay within the space; a parameter that comes in with a choice is drawn.
+    """
+    near: dict[str, Value] = {}
+    for name, dimension in space.dimensions.items():
+        if space.is_active(name, near):
+            near[name] = _near(dimension, params.get(name), random)
+    return near
+
+
+def _near(dimension: AnyDimension, value: Value, random: Random) -> Value:
+    if isinstance(dimension, Fixed):
+        return dimension.value
+    if isinstance(dimension, Choice):
+        keeps = dimension.contains(value) and random.random() >= _RESAMPLE
+        return value if keeps else dimension.at(random.random())
+    if value is None:
+        return dimension.at(random.random())
+    changed = float(value) * random.choice(_FACTORS)
+    if isinstance(dimension, Integer | LogInteger):
+        return dimension.nearest(changed)
+    return min(dimension.high, max(dimension.low, changed))
+
+
+def _ranked(book: Book, step: int) -> list[Trial]:
+    """The trials that were judged at this step and were not given up, the best first."""
+    sign = 1 if book.began is None or book.began.direction == "minimize" else -1
+    there = [t for t in book.trials if step in t.judging and t.state in _IN_THE_POPULATION]
+    return sorted(there, key=lambda trial: (sign * trial.judging[step], trial.number))

@@ -1,0 +1,84 @@
+"""Who ends hopeless trials, by name; Optuna's, made so that a rebuilt study judges alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
+
+from interactive_dl.errors import SearchError
+from interactive_dl.search._names import check_options, look_up
+
+
+def make(name: str, options: Mapping[str, Any]) -> BasePruner:
+    """A pruner.
+
+    Raises:
+        UnknownNameError: there is no such pruner, or it has no such option.
+        SearchError: options that make no sense.
+    """
+    build = look_up("pruner", name, PRUNERS)
+    check_options("pruner", name, build, options)
+    try:
+        return build(**options)
+    except ValueError as error:
+        raise SearchError(f"The pruner {name!r} refuses {dict(options)}: {error}") from error
+
+
+def _none() -> BasePruner:
+    return NopPruner()
+
+
+def _median(*, startup: int = 5, warmup_steps: int = 0, interval_steps: int = 1) -> BasePruner:
+    return MedianPruner(startup, warmup_steps, interval_steps)
+
+
+def _percentile(
+    *, percentile: float = 25.0, startup: int = 5, warmup_steps: int = 0, interval_steps: int = 1
+) -> BasePruner:
+    return PercentilePruner(percentile, startup, warmup_steps, interval_steps)
+
+
+def _asha(*, min_steps: int = 1, reduction: int = 3, bootstrap: int = 0) -> BasePruner:
+    # Optuna's min_resource="auto" would depend on which trial happened to finish first.
+    return SuccessiveHalvingPruner(
+        min_resource=min_steps, reduction_factor=reduction, bootstrap_count=bootstrap
+    )
+
+
+def _hyperband(
+    *, max_steps: int | None = None, min_steps: int = 1, reduction: int = 3
+) -> BasePruner:
+    if max_steps is None:
+        raise ValueError("it needs max_steps=, what a trial reports at most.")
+    return HyperbandPruner(min_steps, max_steps, reduction)
+
+
+PRUNERS = {
+    "none": _none,
+    "median": _median,
+    "percentile": _percentile,
+    "asha": _asha,
+    "successive_halving": _asha,
+    "hyperband": _hyperband,
+}
+
+
+def rungs(name: str, options: Mapping[str, Any], max_steps: int) -> list[int]:
+    """The steps at which successive halving judges, up to ``max_steps``; none for other pruners."""
+    if name not in ("asha", "successive_halving"):
+        return []
+    step, factor = int(options.get("min_steps", 1)), int(options.get("reduction", 3))
+    found = []
+    while step <= max_steps:
+        found.append(step)
+        step *= factor
+    return found
