@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 _START_S = 60.0
-_TIMEOUT_MS = 90_000
+_TIMEOUT_MS = 30_000
 _NUMBERED = re.compile(r"\[\d+\]:")
 _NOT_OURS = "Could not restore the debugger state"
 _INSTALL = "apt-get install -y --no-install-recommends chromium fonts-dejavu-core"

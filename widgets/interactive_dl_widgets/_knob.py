@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets
 
 from interactive_dl.telemetry.events import KnobState
+from interactive_dl_widgets._family import hear_while_cells_run
 from interactive_dl_widgets.views.knobs import Slider, slider
 
 _NAME_WIDTH = "130px"
@@ -36,6 +37,7 @@ class Knob(ipywidgets.HBox):
         name = ipywidgets.Label(knob.name, layout={"width": _NAME_WIDTH})
         parts = [name, *filter(None, [self._slider]), self._number]
         super().__init__(parts, layout={"align_items": "center", "width": "100%"})
+        hear_while_cells_run(self)
         self.show(knob.value)
         for control in self._controls:
             control.observe(self._turned, "value")

@@ -10,7 +10,7 @@ import ipywidgets
 
 from interactive_dl_widgets import _layout, render
 from interactive_dl_widgets._boundary import ErrorBoundary
-from interactive_dl_widgets._family import close_all_in
+from interactive_dl_widgets._family import close_all_in, hear_while_cells_run
 from interactive_dl_widgets._loads import LocalLoads
 from interactive_dl_widgets._refresher import Clock, Refresher
 from interactive_dl_widgets.log_pane import LogPane
@@ -74,6 +74,7 @@ class ClusterPanel(ipywidgets.VBox):
             layout={"grid_gap": "8px", "width": "100%"},
         )
         self.add_class("idl")
+        hear_while_cells_run(self)
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from bokeh.models import ColumnDataSource, LayoutDOM, Plot
 
 from interactive_dl_widgets import _bokehjs, _columns
 from interactive_dl_widgets._columns import Columns
-from interactive_dl_widgets._family import close_all_in
+from interactive_dl_widgets._family import close_all_in, hear_while_cells_run
 from interactive_dl_widgets._still import Still, view_of
 
 _HERE = Path(__file__).parent
@@ -49,6 +49,7 @@ class Figure(anywidget.AnyWidget):
         self._own_still: Still | None = None
         self._load(plot)
         self.on_msg(self._hear)
+        hear_while_cells_run(self)
 
     def show(self, plot: LayoutDOM) -> None:
         """Show another plot instead; what was drawn before goes with the old one."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import anywidget
 
-from interactive_dl_widgets._family import close_all_in
+from interactive_dl_widgets._family import close_all_in, hear_while_cells_run
 
 _HERE = Path(__file__).parent
 _MOST_LINES = 500
@@ -31,6 +31,7 @@ class LogPane(anywidget.AnyWidget):
         self._lines: deque[Line] = deque(maxlen=_MOST_LINES)
         self._is_viewed = False
         self.on_msg(self._hear)
+        hear_while_cells_run(self)
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -11,7 +11,7 @@ import ipywidgets
 from interactive_dl.telemetry import steering
 from interactive_dl_widgets import _layout, panels, render
 from interactive_dl_widgets._boundary import ErrorBoundary
-from interactive_dl_widgets._family import close_all_in
+from interactive_dl_widgets._family import close_all_in, hear_while_cells_run
 from interactive_dl_widgets._refresher import Refresher
 from interactive_dl_widgets._still import Still, view_of
 from interactive_dl_widgets.views.commands import Asked, rows
@@ -82,6 +82,7 @@ class RunView(ipywidgets.VBox):
             layout={"grid_gap": "8px", "width": "100%"},
         )
         self.add_class("idl")
+        hear_while_cells_run(self)
         self._panels: tuple[panels.Panel, ...] = (
             *plots,
             self._knobs,
