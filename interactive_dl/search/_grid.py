@@ -22,19 +22,23 @@ class GridSampler(WholePointSampler):
 
     def __init__(self, space: Space, levels: int) -> None:
         super().__init__(space)
+        self._point: dict[str, Value] = {}
         self._levels = {name: d.levels(levels) for name, d in space.dimensions.items()}
 
     def is_exhausted(self, study: optuna.Study) -> bool:
         """Whether every point has been proposed."""
         return self._from(_next(study)) is None
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        # Not in propose: that is left out where every parameter has one value alone.
         found = self._from(_next(study))
         if found is None:
             raise AssertionError("asked for a point of a grid that is exhausted")
-        point, index = found
+        self._point, index = found
         note(study, trial, _POINT, index)
-        return point
+
+    def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        return self._point
 
     def _from(self, index: int) -> tuple[dict[str, Value], int] | None:
         """The first point from ``index`` on that is no repetition, and the index after it."""

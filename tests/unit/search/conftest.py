@@ -107,7 +107,7 @@ class Play:
             most = None if most is None else most - 1
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def play() -> Callable[..., Play]:
     def begin(engines: int = 4, **options: object) -> Play:
         defaults: dict = {"space": SPACE, "metric": "loss", "limits": e.Limits(trials=12)}
