@@ -13,17 +13,43 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from interactive_dl.cluster import Cluster, doctor
+    from interactive_dl.search.space import (
+        choice,
+        fixed,
+        integer,
+        log_integer,
+        log_uniform,
+        uniform,
+    )
     from interactive_dl.telemetry.run import Run, Runs, open_run
 
 __version__ = "0.1.0"
-__all__ = ["Cluster", "Run", "Runs", "doctor", "open_run"]
+__all__ = [
+    "Cluster",
+    "Run",
+    "Runs",
+    "choice",
+    "doctor",
+    "fixed",
+    "integer",
+    "log_integer",
+    "log_uniform",
+    "open_run",
+    "uniform",
+]
 
 _PUBLIC = {
     "Cluster": "interactive_dl.cluster",
     "Run": "interactive_dl.telemetry.run",
     "Runs": "interactive_dl.telemetry.run",
+    "choice": "interactive_dl.search.space",
     "doctor": "interactive_dl.cluster",
+    "fixed": "interactive_dl.search.space",
+    "integer": "interactive_dl.search.space",
+    "log_integer": "interactive_dl.search.space",
+    "log_uniform": "interactive_dl.search.space",
     "open_run": "interactive_dl.telemetry.run",
+    "uniform": "interactive_dl.search.space",
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, loss
+from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, losses
 from interactive_dl.search.space import Choice, Fixed, Space, Value
 
 _MOST = 2000
@@ -34,9 +34,9 @@ class ForestSampler(WholePointSampler):
     def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         if len(all_trials(study, TOLD)) < self._startup:
             return self._draw()
-        points, losses = self._known(study, trial)
+        points, values = self._known(study, trial)
         candidates = [self._draw() for _ in range(self._candidates)]
-        bounds = self._lower_bounds(encoded(self.space, points), losses, candidates)
+        bounds = self._lower_bounds(encoded(self.space, points), values, candidates)
         return candidates[int(np.argmin(bounds))]
 
     def _draw(self) -> dict[str, Value]:
@@ -46,8 +46,8 @@ class ForestSampler(WholePointSampler):
         self, study: optuna.Study, trial: FrozenTrial
     ) -> tuple[list[dict[str, Value]], np.ndarray]:
         told, pending = [], []
-        for other in all_trials(study, (*TOLD, TrialState.RUNNING)):
-            value = loss(study, other)
+        others = all_trials(study, (*TOLD, TrialState.RUNNING))
+        for other, value in zip(others, losses(study, others), strict=True):
             if value is not None:
                 told.append((other.params, value))
             elif other.state is TrialState.RUNNING and other.number != trial.number:
@@ -58,14 +58,14 @@ class ForestSampler(WholePointSampler):
         return points, np.array([value for _, value in told] + [lie] * len(pending))
 
     def _lower_bounds(
-        self, known: np.ndarray, losses: np.ndarray, candidates: list[dict[str, Value]]
+        self, known: np.ndarray, values: np.ndarray, candidates: list[dict[str, Value]]
     ) -> np.ndarray:
         from sklearn.ensemble import ExtraTreesRegressor
 
         # Losses of diverged trainings would hide all differences between good ones.
-        ceiling = np.median(losses) + 10 * (np.median(losses) - losses.min() + 1e-12)
+        ceiling = np.median(values) + 10 * (np.median(values) - values.min() + 1e-12)
         forest = ExtraTreesRegressor(self._trees, min_samples_leaf=2, random_state=self._seed)
-        forest.fit(known, np.minimum(losses, ceiling))
+        forest.fit(known, np.minimum(values, ceiling))
         places = encoded(self.space, candidates).astype(np.float32)
         by_tree = np.stack([tree.predict(places) for tree in forest.estimators_])
         return by_tree.mean(axis=0) - self._kappa * by_tree.std(axis=0)

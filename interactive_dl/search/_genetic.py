@@ -7,13 +7,14 @@ from one of them, and mutates. Optuna's genetic samplers know one population tha
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, loss, note
+from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, losses, note
 from interactive_dl.search.space import AnyDimension, Choice, Space, Value
 
 _DEME = "genetic:deme"
@@ -49,10 +50,9 @@ class GeneticSampler(WholePointSampler):
         if not residents:
             note(study, trial, _GENERATION, 0)
             return self._draw()
-        neighbours = self._best(study, told, (deme + 1) % self._demes)
-        migrates = bool(neighbours) and self._random.random() < self._migration
-        mother = self._winner(residents)
-        father = self._winner(neighbours if migrates else residents)
+        migrates = self._random.random() < self._migration
+        abroad = self._best(study, told, (deme + 1) % self._demes) if migrates else []
+        mother, father = self._winner(residents), self._winner(abroad or residents)
         older = max(self._generation(mother), self._generation(father))
         note(study, trial, _GENERATION, older + 1)
         return self._child(mother.params, father.params)
@@ -64,13 +64,13 @@ class GeneticSampler(WholePointSampler):
         """The deme's population, the best first; empty until there are enough."""
         of_deme = [
             (value, other.number, other)
-            for other in told
-            if other.system_attrs.get(_DEME, other.number % self._demes) == deme
-            and (value := loss(study, other)) is not None
+            for other, value in zip(told, losses(study, told), strict=True)
+            if value is not None
+            and other.system_attrs.get(_DEME, other.number % self._demes) == deme
         ]
         if len(of_deme) < self._population:
             return []
-        return [other for *_, other in sorted(of_deme)[: self._population]]
+        return [other for *_, other in heapq.nsmallest(self._population, of_deme)]
 
     def _winner(self, population: list[FrozenTrial]) -> FrozenTrial:
         """Of a tournament of two."""

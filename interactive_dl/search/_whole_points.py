@@ -61,9 +61,8 @@ def note(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     study._storage.set_trial_system_attr(trial._trial_id, key, value)
 
 
-def loss(study: optuna.Study, trial: FrozenTrial) -> float | None:
-    """A trial's value, the smaller the better; None where it has none."""
-    if trial.values is None:
-        return None
+def losses(study: optuna.Study, trials: list[FrozenTrial]) -> list[float | None]:
+    """The trials' values, the smaller the better; None where there is none."""
     is_less = study.direction == optuna.study.StudyDirection.MINIMIZE
-    return trial.values[0] if is_less else -trial.values[0]
+    sign = 1.0 if is_less else -1.0
+    return [None if trial.values is None else sign * trial.values[0] for trial in trials]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -155,3 +157,13 @@ def test_a_grid_has_both_ends():
     assert uniform(0, 1).levels(3) == (0, 0.5, 1)
     assert integer(1, 3).levels(10) == (1, 2, 3)
     assert choice("a", "b", "c").levels(2) == ("a", "b", "c")
+
+
+def test_ranges_are_public_and_load_nothing_heavy():
+    program = (
+        "import sys, interactive_dl as idl; idl.uniform(0, 1).when(a=1);"
+        "assert {'uniform', 'choice', 'fixed', 'log_integer'} <= set(idl.__all__);"
+        "sys.exit(' '.join({'optuna', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == ""
