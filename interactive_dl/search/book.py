@@ -335,7 +335,7 @@ class Book:
             origin=event.origin,
             parent=event.parent,
             warm=event.warm,
-            needs=event.engines,
+            needs=event.needs,
             notes=event.notes,
             range_version=self.range_version,
             created_s=time_s,

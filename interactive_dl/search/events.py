@@ -87,7 +87,7 @@ class TrialCreated(Event, frozen=True):
         parent: the trial that it was made of.
         warm: whether it begins with its parent's last checkpoint.
         priority: higher ones first, then older ones.
-        engines: how many it needs; None for what the limits say.
+        needs: how many engines; None for what the limits say.
         notes: what the sampler wants to find again when the study is rebuilt.
         action: id of the action that asked for it.
     """
@@ -98,7 +98,7 @@ class TrialCreated(Event, frozen=True):
     parent: int | None = None
     warm: bool = False
     priority: int = 0
-    engines: int | None = None
+    needs: int | None = None
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
     action: str = ""
 

@@ -128,6 +128,11 @@ def test_the_journal_is_a_run_s_and_a_torn_line_is_not_there(tmp_path):
     assert list(e.records(writer.path)) == records[:-1]
 
 
+def test_a_recorder_can_skim_what_a_search_tells():
+    for record in [*written(seed=3, count=200)[0], *numbered([e.TrialCreated(0, {}, needs=2)])]:
+        assert journal.brief(e.encode(record)).event.kind == type(record.event).__name__
+
+
 def test_a_search_that_ended_is_over_for_whoever_lists_journals(tmp_path):
     writer = journal.Writer.open(tmp_path / "s-1.jsonl", "s-1")
     records = numbered([BEGAN, e.Ended("finished")])

@@ -74,13 +74,13 @@ def test_lower_concurrency_lets_what_runs_go_on():
 
 
 def test_a_trial_of_several_engines_is_not_overtaken_on_engines_that_it_waits_for():
-    book = book_of(*created(0, engines=3), *created(1))
+    book = book_of(*created(0, needs=3), *created(1))
     assert decide(book, {0, 1}, {0, 1, 2}) == []
     assert decide(book, {0, 1, 2, 3}) == [Start(0, (0, 1, 2)), Start(1, (3,))]
 
 
 def test_a_trial_that_needs_more_engines_than_live_holds_up_nobody():
-    book = book_of(*created(0, engines=3), *created(1))
+    book = book_of(*created(0, needs=3), *created(1))
     assert decide(book, {0, 1}) == [Start(1, (0,))]
 
 
