@@ -27,7 +27,7 @@ import msgspec
 from interactive_dl.errors import TransitionError
 from interactive_dl.search import events as e
 from interactive_dl.search.space import Space, Value
-from interactive_dl.telemetry.events import Ended, Number
+from interactive_dl.telemetry.events import Ended, Number, StateChanged
 
 LiveState = Literal["queued", "running", "paused"]
 State = LiveState | e.EndState
@@ -130,6 +130,7 @@ class Book:
         next_seq: number of the next record by its teller.
         wishes: what people want of trials that has not happened yet, by number.
         to_create: actions by id whose trial has not been created yet.
+        is_lost: the recorder has not heard who runs it for a while; its trials may go on.
         is_stopping: somebody has stopped the search.
         is_exhausted: the sampler has no further points.
     """
@@ -153,6 +154,7 @@ class Book:
         self.next_seq: dict[int, int] = {}
         self.wishes: dict[int, Wish] = {}
         self.to_create: dict[str, e.Acted] = {}
+        self.is_lost = False
         self.is_stopping = False
         self.is_exhausted = False
         self._known_actions: set[str] = set()
@@ -277,6 +279,11 @@ class Book:
     def _take(self, event: e.AnySearchEvent, time_s: float) -> None:
         if isinstance(event, e.SearchBegan):
             self._begin(event, time_s)
+            return
+        if isinstance(event, StateChanged) or (
+            isinstance(event, Ended) and event.outcome == "lost"
+        ):
+            self.is_lost = isinstance(event, Ended)
             return
         if not isinstance(event, _OF_A_SEARCH):
             return

@@ -13,6 +13,7 @@ from interactive_dl.search import events as e
 from interactive_dl.search.book import Book
 from interactive_dl.search.space import Space, uniform
 from interactive_dl.telemetry import journal
+from interactive_dl.telemetry.events import RECORDER, Ended, StateChanged
 
 BEGAN = e.SearchBegan("s", Space.of({"x": uniform(0, 1)}), "loss")
 ENGINES = 3
@@ -131,6 +132,18 @@ def test_the_journal_is_a_run_s_and_a_torn_line_is_not_there(tmp_path):
 def test_a_recorder_can_skim_what_a_search_tells():
     for record in [*written(seed=3, count=200)[0], *numbered([e.TrialCreated(0, {}, needs=2)])]:
         assert journal.brief(e.encode(record)).event.kind == type(record.event).__name__
+
+
+def test_a_search_whose_driver_is_silent_is_lost_until_it_is_heard_again():
+    records = numbered([BEGAN, e.TrialCreated(0, {"x": 0.5}), e.TrialStarted(0, (0,))])
+    lost = e.Record("s-1", RECORDER, 0, 3.0, Ended("lost", "silent"))
+    heard = e.Record("s-1", RECORDER, 1, 4.0, StateChanged("running"))
+    book = Book.of([*records, lost])
+    assert book.is_lost
+    assert book.ended is None
+    book.add(heard)
+    assert not book.is_lost
+    assert list(book.running) == [0]
 
 
 def test_a_search_that_ended_is_over_for_whoever_lists_journals(tmp_path):
