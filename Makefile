@@ -25,6 +25,7 @@ lab: setup  ## JupyterLab on the notebooks
 bench:  ## set up with torch, run the benchmarks
 	@TORCH=1 $(SETUP)
 	@.venv/bin/python tests/benchmarks/run.py
+	@.venv/bin/python tests/benchmarks/live.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from interactive_dl.engine import _waiting
+from interactive_dl.engine import _gpu, _waiting
 from interactive_dl.engine._phases import Phases
 from interactive_dl.engine._position import Position
 
@@ -32,6 +32,8 @@ class Report:
         phases: by rank.
         cpu_percent: by rank; 100 is one core.
         rss_bytes: memory, by rank.
+        gpu_percent: by rank; empty where a rank has none, or it does not tell.
+        gpu_memory_bytes: by rank; likewise.
     """
 
     position: Position
@@ -40,6 +42,8 @@ class Report:
     phases: tuple[Phases, ...]
     cpu_percent: tuple[float, ...]
     rss_bytes: tuple[int, ...]
+    gpu_percent: tuple[float, ...]
+    gpu_memory_bytes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Reports:
         self._group = group
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call says nothing yet
+        self._gpu = _gpu.Meter()
         self._pending: _Pending | None = None
 
     @property
@@ -85,6 +90,7 @@ class Reports:
             float(phases.steps),
             self._process.cpu_percent(),
             float(self._process.memory_info().rss),
+            *self._gpu.usage(),
         ]
         numbers = np.array(mine, dtype=np.float64)
         gathered = np.empty((self._group.size, numbers.size), dtype=np.float64)
@@ -123,11 +129,16 @@ class Reports:
             Phases(int(row[len(_PHASES)]), *map(float, row[: len(_PHASES)]))
             for row in table[:, count:]
         )
+        metrics = dict(zip(pending.names, table[:, :count].mean(axis=0).tolist(), strict=True))
+        cpu, rss, gpu, gpu_memory = table[:, -4:].T
+        with_gpus = not np.isnan(table[:, -2:]).any()
         return Report(
             pending.position,
             pending.learning_rate,
-            dict(zip(pending.names, map(float, table[:, :count].mean(axis=0)), strict=True)),
+            metrics,
             phases,
-            tuple(map(float, table[:, -2])),
-            tuple(map(int, table[:, -1])),
+            cpu_percent=tuple(cpu.tolist()),
+            rss_bytes=tuple(map(int, rss)),
+            gpu_percent=tuple(gpu.tolist()) if with_gpus else (),
+            gpu_memory_bytes=tuple(map(int, gpu_memory)) if with_gpus else (),
         )

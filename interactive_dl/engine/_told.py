@@ -75,7 +75,8 @@ class Told:
         )
         if time.monotonic() - self._resources_told_s >= _RESOURCES_EVERY_S:
             self._resources_told_s = time.monotonic()
-            self.tell(events.Resources(cpu_percent=report.cpu_percent, rss_bytes=report.rss_bytes))
+            names = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
+            self.tell(events.Resources(**{name: getattr(report, name) for name in names}))
 
     def hear(self, commands: Iterable[Sent]) -> None:
         """Take commands that come from elsewhere than the line."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,10 +20,9 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-import numpy as np
 import psutil
 from ours import Ours
-from scipy.stats import bootstrap
+from report import machine, median_and_interval
 from workload import TURN
 
 from interactive_dl.cluster.environment import ALLOCATOR, mpi_environment, mpiexec_arguments
@@ -186,11 +184,9 @@ def table(rounds: list[Round]) -> str:
         "|---|---|---|---|",
     ]
     for name, (above, below, times, bar) in RATIOS.items():
-        values = np.array([rates[above] / (times * rates[below]) for rates in rounds])
-        spread = bootstrap((values,), np.median, rng=0, method="percentile").confidence_interval
-        span = f"{spread.low:.3f} – {spread.high:.3f}"
+        values = [rates[above] / (times * rates[below]) for rates in rounds]
         to_reach = "" if bar is None else f"≥ {bar}"
-        lines.append(f"| {name} | {np.median(values):.3f} | {span} | {to_reach} |")
+        lines.append(f"| {name} | {median_and_interval(values)} | {to_reach} |")
     return "\n".join(lines)
 
 
@@ -201,11 +197,10 @@ def main() -> None:
     rounds = measure(parser.parse_args().rounds)
     text = table(rounds)
     print(f"\n{text}")
-    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    record = {"date": date.today().isoformat(), "machine": machine, "rounds": rounds}
+    record = {"date": date.today().isoformat(), "machine": machine(), "rounds": rounds}
     (DOCS / "benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
     (DOCS / "benchmarks.md").write_text(
-        f"# Benchmarks\n\nWritten by `{COMMAND}` on {record['date']} ({machine},"
+        f"# Benchmarks\n\nWritten by `{COMMAND}` on {record['date']} ({machine()},"
         f" {len(rounds)} rounds): the RPV network (547,841 parameters, 64x64 images), batch 128"
         f" per rank, one thread and one pinned core per rank. The other contestants get our"
         f" settings of MPI and of threads too, but not the one of the memory allocator.\n\n{text}\n"

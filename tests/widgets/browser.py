@@ -79,6 +79,11 @@ class Lab:
         )
         nbformat.write(notebook, self.folder / name)
 
+    @property
+    def ipython_folder(self) -> Path:
+        """Where its kernels keep their clusters."""
+        return self.folder.parent / "ipythondir"
+
     def log(self) -> list[str]:
         """What the server has complained about."""
         return (self.folder.parent / "lab.log").read_text(errors="replace").splitlines()
