@@ -130,29 +130,33 @@ def table(pairs: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, print the table, and keep both in ``docs/``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=24)
-    pairs = measure(parser.parse_args().pairs)
-    rows = telemetry.measure(telemetry.FULL)
+def write(pairs: list[dict[str, float]], rows: list[telemetry.Row]) -> None:
+    """Print the tables, and keep them in ``docs/``."""
     text = f"{table(pairs)}\n\n## Telling and following\n\n{telemetry.table(rows)}"
     print(f"\n{text}")
-    record: dict[str, Any] = {
-        "date": date.today().isoformat(),
+    today = date.today().isoformat()
+    record = {
+        "date": today,
         "machine": machine(),
         "pairs": pairs,
+        "rows": [vars(row) for row in rows],
     }
-    record["rows"] = [vars(row) for row in rows]
     (DOCS / "live_benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
     (DOCS / "live_benchmarks.md").write_text(
-        f"# What watching and steering cost\n\nWritten by `{COMMAND}` on {record['date']}"
-        f" ({machine()}): {len(pairs)} pairs of epochs of the RPV network (64x64 images, batch 128"
-        f" per rank) on {RANKS} engines, one thread and one pinned core each. *With* is a run as"
+        f"# What watching and steering cost\n\nWritten by `{COMMAND}` on {today} ({machine()}):"
+        f" {len(pairs)} pairs of epochs of the RPV network (64x64 images, batch 128 per rank) on"
+        f" {RANKS} engines, one thread and one pinned core each. *With* is a run as"
         " `engine.callbacks` makes it, five reports a second, the recorder beside it; *without* has"
         " neither reports and commands, nor the control word among the gradients, nor the clock of"
         f" the step's phases.\n\n{text}\n"
     )
+
+
+def main() -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=24)
+    write(measure(parser.parse_args().pairs), telemetry.measure(telemetry.FULL))
 
 
 if __name__ == "__main__":
