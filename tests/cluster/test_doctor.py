@@ -28,7 +28,8 @@ else:
 IDL = (sys.executable, "-c", "from interactive_dl.cli import main; raise SystemExit(main())")
 
 
-def test_idl_doctor_finds_this_environment_fit(tmp_path: Path) -> None:
+def test_idl_doctor_finds_this_environment_fit_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = set(Path("/dev/shm").iterdir())
     ended = subprocess.run(
         [*IDL, "doctor", "--json"],
         # The user's own clusters are no part of this.
@@ -43,6 +44,7 @@ def test_idl_doctor_finds_this_environment_fit(tmp_path: Path) -> None:
     assert [check for check in report["checks"] if not check["ok"]] == []
     assert (report["ok"], ended.returncode) == (True, 0)
     assert "tensorflow (mpi, gloo" in found["Horovod"]["value"]
+    assert set(Path("/dev/shm").iterdir()) <= before
     assert "Open MPI" in found["one MPI"]["value"]
     one = r"{} \d+(\.\d+)? (us|ms) \(\d+(\.\d+)?(e[+-]\d+)? MB/s\)"
     figures = ", ".join(one.format(size) for size in ("8 B", "64 KB", "4 MB"))
