@@ -23,7 +23,7 @@ from interactive_dl.engine._reduction import (
     lift_out_of_loss_scaling,
     reduction_of,
 )
-from interactive_dl.engine.group import Group, current_and_whole
+from interactive_dl.engine.group import current_and_whole
 
 _WRAPPED = "_idl_wrapped"
 _COMPILED_WITH = "_idl_compiled_with"
@@ -103,7 +103,7 @@ def _fit_together(
             raise
         except BaseException as error:
             if not failures.ended_by_peer(error):
-                _tell_the_others(group, error)
+                failures.tell_and_leave(group, error)
                 raise
             cause = failures.cause_of_failure(group)
             explained = failures.explanation(group, error, cause)
@@ -118,12 +118,6 @@ def _fit_together(
 def _goes_on(live: Any) -> bool:
     """Whether the run wants to go on after a loss, and has begun."""
     return live is not None and live.on_rank_loss == "shrink" and live.is_open
-
-
-def _tell_the_others(group: Group, error: BaseException) -> None:
-    failures.tell(group, error)
-    failures.leave()
-    error.add_note(f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}.")
 
 
 def _joined(

@@ -50,9 +50,11 @@ class Message(NamedTuple):
 
 
 def failed_ranks(comm: MPI.Intracomm) -> frozenset[int]:
-    """Ranks of ``comm`` that MPI knows to be dead."""
-    # MPI learns of a death while it is asked for messages, and at no other time.
-    comm.Iprobe(comm.rank, _TAG)
+    """Ranks of ``comm`` that MPI knows to be dead; ``comm`` may be revoked."""
+    from mpi4py import MPI
+
+    # MPI learns of a death while it is asked for messages, whichever, and at no other time.
+    MPI.COMM_SELF.Iprobe(0, _TAG)
     failed = comm.Get_failed()
     everyone = comm.Get_group()
     ranks = failed.Translate_ranks(range(failed.size), everyone) if failed.size else []

@@ -22,7 +22,6 @@ from interactive_dl.engine import _rate, failures, group
 from interactive_dl.engine._broadcast import broadcast_variables
 from interactive_dl.engine._checkpoint import begin_at, metric_state
 from interactive_dl.engine._fit_context import FitContext
-from interactive_dl.engine._handshake import failed_ranks
 from interactive_dl.engine._position import Position
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine.group import Group
@@ -71,7 +70,7 @@ def recover(
 ) -> tuple[Lost, ...]:
     """Make everything ready for ``fit`` to go on among the living; each of them calls this.
 
-    Should another rank die on the way, those that are left begin again.
+    Should another rank die on the way, those that are left begin again; should one raise, all do.
 
     Args:
         model: that trains.
@@ -90,10 +89,14 @@ def recover(
             root = _agree(model, context, new)
             metrics = new.allgather(root.metrics)
             break
-        except PeerFailedError:
-            if not failed_ranks(new.comm):
-                raise
-            failures.leave()
+        except PeerFailedError as error:
+            # Others may have heard of a death, and left, before this one hears of it.
+            cause = failures.cause_of_failure(new)
+            if cause.failure or not cause.dead:
+                raise failures.explanation(new, error, cause) from error
+        except BaseException as error:
+            failures.tell_and_leave(new, error)
+            raise
     gone = [rank for rank, engine in enumerate(old.engines) if engine not in new.engines]
     _rescale(model, context, old, new, rule)
     for data in context.data:

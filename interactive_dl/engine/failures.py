@@ -51,6 +51,13 @@ def leave() -> None:
     _horovod.shutdown()
 
 
+def tell_and_leave(group: Group, error: BaseException) -> None:
+    """Tell the others, end their collectives, and note on ``error`` whose it is."""
+    tell(group, error)
+    leave()
+    error.add_note(f"This was {group.engine_name(group.rank)} of {group.size} on {group.host}.")
+
+
 def all_failed(group: Group, error: BaseException) -> bool:
     """Tell the others of ``error``, and whether they all fail as well, at about the same time.
 

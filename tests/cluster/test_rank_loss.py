@@ -155,17 +155,41 @@ def _check_survivors(results: list[dict[str, Any]], others: list[Engine]) -> Non
     assert all(one["begun"] == first["begun"] for one in results)
 
 
+DIES = """
+from interactive_dl.engine import _recovery
+
+def die(*_):
+    time.sleep({delay_s})
+    os.kill(os.getpid(), 9)
+
+_recovery._agree = die
+"""
+LEAVES = """
+from interactive_dl.engine import _recovery
+from interactive_dl.errors import PeerFailedError
+
+agree = _recovery._agree
+
+def leave(model, context, new):
+    _recovery._agree = agree
+    new.comm.Revoke()
+    raise PeerFailedError("as if it had heard of the death, before the others do")
+
+_recovery._agree = leave
+"""
+
+
+@pytest.mark.parametrize("is_heard_late", [False, True])
 def test_a_death_while_the_living_agree_is_one_more_loss(
-    four: Cluster, until: Callable[..., None], tmp_path: Path
+    four: Cluster, until: Callable[..., None], tmp_path: Path, is_heard_late: bool
 ) -> None:
     four.heal()
     view = prepared(four)
     first, second, *others = four.engines
-    four.client[second.id].execute(
-        "from interactive_dl.engine import _recovery\n"
-        "_recovery._agree = lambda *_: os.kill(os.getpid(), 9)",
-        block=True,
-    )
+    dies = DIES.format(delay_s=1 if is_heard_late else 0)
+    four.client[second.id].execute(dies, block=True)
+    if is_heard_late:
+        four.client[others[0].id].execute(LEAVES, block=True)
     options = {"path": str(tmp_path / "run.keras"), "epochs": 12, "folder": str(tmp_path)}
     running = view.execute(f"result = None; result = train(**{options!r})")
     for engine in four.engines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import WebSocket
+from playwright.sync_api import WebSocket, expect
 
 from tests.widgets.conftest import Open
 
@@ -37,13 +37,35 @@ def test_what_is_drawn_is_seen_before_and_after_a_reload(notebook: Open) -> None
 
 
 def test_a_second_view_has_it_all_and_both_follow(notebook: Open) -> None:
-    page = notebook(FIGURES, "first", "draw(first, 20)")
+    page = notebook(FIGURES, "first", "draw(first, 20)", "first.close()")
     page.run(0)
     page.run(1)
     page.await_points("rate", 10, figure=1)
     page.run(2)
     page.await_points("rate", 20, figure=0)
     page.await_points("rate", 20, figure=1)
+    page.run(3)
+    drawn = page.page.locator("canvas")
+    expect(page.page.locator("[data-still]").filter(has=drawn)).to_have_count(2)
+
+
+def test_a_figure_that_is_off_the_page_is_drawn_when_it_is_back(notebook: Open) -> None:
+    """A notebook takes cells that are scrolled far away out of the page."""
+    page = notebook(FIGURES, "first.show(plots.throughput_plot()); draw(first, 20)")
+    page.run(0)
+    page.await_points("rate", 10)
+    page.page.evaluate(
+        """() => {
+            const figure = document.querySelector(".idl-figure");
+            window.put_back = () => window.parent_of_figure.append(figure);
+            window.parent_of_figure = figure.parentElement;
+            figure.remove();
+        }"""
+    )
+    page.run(1)
+    page.page.wait_for_function("() => !Object.values(window.Bokeh)[0]?.index?.roots?.length")
+    page.page.evaluate("() => window.put_back()")
+    page.await_points("rate", 20)
 
 
 def test_bokehjs_comes_once_for_all_figures_of_a_page(notebook: Open) -> None:

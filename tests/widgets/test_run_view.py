@@ -129,8 +129,9 @@ def test_a_saved_notebook_shows_the_final_plots_without_a_kernel_or_a_network(
     still.goto(file.as_uri(), wait_until="domcontentloaded")
     expect(still.locator("[data-still] .idl-header")).to_contain_text("stopped")
     still.wait_for_function(
-        "() => Object.values(window.Bokeh ?? {}).flatMap((one) => one?.index?.roots ?? [])"
-        ".filter((view) => view.model.document.is_idle).length === 4"
+        "() => new Set(Object.values(window.Bokeh ?? {})"
+        ".flatMap((one) => one?.index?.roots ?? []).map((view) => view.model.document)"
+        ".filter((document) => document.is_idle)).size === 4"
     )
     still.screenshot(path=picture("saved_notebook"))
     inked = Notebook.inked

@@ -82,10 +82,9 @@ def html(still: str, figures: Sequence[Captioned], text: str = "") -> str:
 </style>
 <div class="idl-cells">{cells}</div>
 <script type="module">
-const {{ still }} = await import("data:text/javascript;base64,{_script()}");
+const {{ stills }} = await import("data:text/javascript;base64,{_script()}");
 const library = Uint8Array.from(atob("{_library()}"), (letter) => letter.charCodeAt(0));
-const cells = document.querySelectorAll('[data-still="{still}"] .idl-cell > div:last-child');
-{messages}.forEach((message, at) => still(cells[at], "{bokeh.__version__}", message, library));
+stills("{still}", "{bokeh.__version__}", {messages}, library);
 </script></div>"""
 
 

@@ -167,10 +167,21 @@ async function render({ model, el, signal }) {
   const then = (task) => {
     work = work.then(task).catch((error) => console.error("interactive_dl figure", error));
   };
+  const sayHello = () => model.send({ type: "hello", view });
+  const show = async (message) => {
+    try {
+      await drawing.show(message);
+    } catch (error) {
+      if (el.isConnected) throw error;
+      // BokehJS draws in a page only, and a notebook takes cells out that are scrolled far away.
+      visible(el, signal).then(sayHello);
+      return;
+    }
+    hideStill(model.get("still"), signal);
+  };
   const hear = (message, buffers) => {
     if (message.type === "document" && (message.view ?? view) === view) {
-      then(() => drawing.show(message));
-      then(() => hideStill(model.get("still"), signal));
+      then(() => show(message));
     } else if (message.type === "columns") {
       then(() => drawing.patch(message, buffers));
     }
@@ -181,10 +192,11 @@ async function render({ model, el, signal }) {
     model.off("msg:custom", hear);
     then(() => drawing.remove());
   });
-  model.send({ type: "hello", view });
+  sayHello();
 }
 
-function visible(element) {
+// Waits until an element is on the page, and there to be seen.
+function visible(element, signal) {
   return new Promise((resolve) => {
     const observer = new ResizeObserver(() => {
       if (element.getClientRects().length === 0) return;
@@ -192,16 +204,31 @@ function visible(element) {
       resolve();
     });
     observer.observe(element);
+    signal?.addEventListener("abort", () => observer.disconnect());
   });
 }
 
-// A picture in a saved notebook: the same drawing, once, without a kernel. It is drawn when it is
-// first seen: never, where the figure itself is alive.
-export async function still(element, version, message, library) {
+// The pictures of a saved notebook: the same drawing, once, without a kernel. Each is drawn when it
+// is first seen: never, where the figure itself is alive. An output that is shown twice is on the
+// page twice, and each copy runs this: whichever copy is not taken yet is drawn.
+export function stills(id, version, messages, library) {
+  for (const copy of document.querySelectorAll(`[data-still="${id}"]:not([data-taken])`)) {
+    copy.dataset.taken = "";
+    const cells = copy.querySelectorAll(".idl-cell > div:last-child");
+    messages.forEach((message, at) => still(cells[at], version, message, library));
+  }
+}
+
+async function still(element, version, message, library) {
   await visible(element);
   const Bokeh = await loadBokeh(version, async () => library);
   const drawing = new Drawing(Bokeh, element);
-  await drawing.show(message);
+  try {
+    await drawing.show(message);
+  } catch (error) {
+    if (element.isConnected) throw error;
+    return; // a newer picture is in its place
+  }
   followTheme(() => drawing.paint(), new AbortController().signal);
 }
 
