@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any
 
 import numpy as np
 
+from interactive_dl.telemetry._timeline import age
 from interactive_dl.telemetry.events import Record
 
 Block = Mapping[str, np.ndarray]
@@ -113,30 +112,6 @@ class Table:
         order = np.lexsort(keys)
         # New arrays: somebody may still look at the old ones.
         self._grown = {name: grown[: self._rows][order] for name, grown in self._grown.items()}
-
-
-def age(record: Record) -> tuple[float, int, int]:
-    """Sorts records by their time, those of one time in one and the same way."""
-    return record.time_s, record.engine, record.seq
-
-
-def numbers(values: list[Any]) -> np.ndarray:
-    """Floats, NaN for None."""
-    return np.array(values, dtype=float)
-
-
-def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
-    """Float array of shape (rows, longest row), NaN where a row is shorter."""
-    widths = set(map(len, rows))
-    if len(widths) == 1:
-        (width,) = widths
-        shape = (len(rows), width)
-        # Three times faster than np.array, which looks at every row.
-        return np.fromiter(chain.from_iterable(rows), float, len(rows) * width).reshape(shape)
-    filled = np.full((len(rows), max(widths, default=0)), np.nan)
-    for into, row in zip(filled, rows, strict=True):
-        into[: len(row)] = row
-    return filled
 
 
 def _append(grown: np.ndarray | None, block: np.ndarray | None, begin: int, end: int) -> np.ndarray:

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 import numpy as np
 
 from interactive_dl.telemetry import _export
-from interactive_dl.telemetry._columns import Columns, Table, age, numbers, padded
+from interactive_dl.telemetry._answers import CommandStatus, knobs_after, statuses
+from interactive_dl.telemetry._blocks import (
+    ORIGIN,
+    PHASES,
+    RESOURCES,
+    epochs_block,
+    progress_block,
+    ranks_block,
+    resources_block,
+)
+from interactive_dl.telemetry._columns import Columns, Table
 from interactive_dl.telemetry._seen import Seen
+from interactive_dl.telemetry._timeline import Timeline, age
 from interactive_dl.telemetry.events import (
     RECORDER,
-    Change,
     CheckpointWritten,
     CommandApplied,
     CommandRefused,
@@ -41,21 +49,29 @@ from interactive_dl.telemetry.events import (
     Started,
     StateChanged,
 )
-from interactive_dl.telemetry.steering import AnyCommand
 
 if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["starting"] | RunState | Outcome
-Answer = Literal["sent", "applied", "refused"]
 Kind = Literal["progress", "epochs", "ranks"]
 
 LOG_LINES = 2000
 _PROGRESS = ("step", "time_s", "epoch", "learning_rate", "samples_per_s", "step_time_s")
 _EPOCHS = ("step", "time_s", "epoch", "duration_s")
-_PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
-_RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
-_ORIGIN = ("engine", "seq")
+
+_RARE: tuple[type, ...] = (
+    Started,
+    Evaluated,
+    CheckpointWritten,
+    StateChanged,
+    RankLost,
+    GroupChanged,
+    CommandSent,
+    CommandApplied,
+    CommandRefused,
+    Ended,
+)
 
 
 @dataclass(frozen=True)
@@ -93,31 +109,6 @@ class ResourceHistory:
     gpu_memory_bytes: np.ndarray
 
 
-@dataclass(frozen=True)
-class CommandStatus:
-    """A command and what came of it.
-
-    Attributes:
-        id: of the command.
-        command: what to do.
-        who: user and host that sent it.
-        sent_s: seconds since the epoch.
-        state: ``sent`` until the run answers.
-        step: after which all ranks carried it out; None before, and where it was refused.
-        changes: knobs before and after.
-        reason: why it was refused.
-    """
-
-    id: str
-    command: AnyCommand
-    who: str
-    sent_s: float
-    state: Answer = "sent"
-    step: int | None = None
-    changes: tuple[Change, ...] = ()
-    reason: str = ""
-
-
 class History:
     """All that is known of a run. One thread may add records while others look.
 
@@ -133,12 +124,12 @@ class History:
         self.dropped = 0
         self._lock = threading.RLock()
         self._seen: dict[int, Seen] = {}
-        self._progress = Table(_progress_block, ("step", "time_s", *_ORIGIN))
-        self._epochs = Table(_epochs_block, ("step", "time_s", *_ORIGIN))
-        self._ranks = Table(_ranks_block, ("step", "time_s", *_ORIGIN))
-        self._resources = Table(_resources_block, ("time_s", *_ORIGIN))
-        self._log = _Timeline(keep=LOG_LINES)
-        self._others: dict[type, _Timeline] = {kind: _Timeline() for kind in _RARE}
+        self._progress = Table(progress_block, ("step", "time_s", *ORIGIN))
+        self._epochs = Table(epochs_block, ("step", "time_s", *ORIGIN))
+        self._ranks = Table(ranks_block, ("step", "time_s", *ORIGIN))
+        self._resources = Table(resources_block, ("time_s", *ORIGIN))
+        self._log = Timeline(keep=LOG_LINES)
+        self._others: dict[type, Timeline] = {kind: Timeline() for kind in _RARE}
         self._takes: dict[type, Callable[[Record], None]] = {
             EpochEnded: self._epochs.take,
             Resources: self._resources.take,
@@ -262,7 +253,7 @@ class History:
     def metrics(self) -> tuple[str, ...]:
         """Names of all metrics, sorted."""
         names = {*self.progress, *self.epochs}
-        return tuple(sorted(names - {*_PROGRESS, *_EPOCHS, *_ORIGIN}))
+        return tuple(sorted(names - {*_PROGRESS, *_EPOCHS, *ORIGIN}))
 
     @property
     def progress(self) -> Columns:
@@ -282,14 +273,14 @@ class History:
     def rank_times(self) -> RankHistory:
         """Where each rank's time went."""
         found = self._columns(self._ranks, ("step", "time_s"))
-        phases = {name: found.get(name, np.empty((0, 0))) for name in _PHASES}
+        phases = {name: found.get(name, np.empty((0, 0))) for name in PHASES}
         return RankHistory(found["step"], found["time_s"], **phases)
 
     @property
     def resources(self) -> ResourceHistory:
         """What each rank's process used."""
         found = self._columns(self._resources, ("time_s",))
-        used = {name: found.get(name, np.empty((0, 0))) for name in _RESOURCES}
+        used = {name: found.get(name, np.empty((0, 0))) for name in RESOURCES}
         return ResourceHistory(found["time_s"], **used)
 
     def _columns(self, table: Table, names: tuple[str, ...]) -> Columns:
@@ -302,30 +293,20 @@ class History:
     def commands(self) -> tuple[CommandStatus, ...]:
         """All commands in the order in which they were sent, and what came of them."""
         with self._lock:
-            answers: dict[str, Any] = {
-                record.event.id: record.event  # type: ignore[union-attr]
+            answers = [
+                record
                 for kind in (CommandApplied, CommandRefused)
                 for record in self._others[kind].records()
-            }
-            sent = {
-                record.event.id: record  # type: ignore[union-attr]
-                for record in reversed(self._others[CommandSent].records())
-            }
-        return tuple(_status(sent[id_], answers.get(id_)) for id_ in reversed(sent))
+            ]
+            return statuses(self._others[CommandSent].records(), answers)
 
     @property
     def knobs(self) -> dict[str, KnobState]:
         """What can be changed, with the values that commands have given since."""
-        started = self.started
-        knobs = {knob.name: knob for knob in started.knobs} if started else {}
         with self._lock:
-            applied: list[Any] = self._others[CommandApplied].records()
-            for record in sorted(applied, key=lambda record: (record.event.step, age(record))):
-                for change in record.event.changes:
-                    if change.name in knobs:
-                        known = knobs[change.name]
-                        knobs[change.name] = msgspec.structs.replace(known, value=change.new)
-        return knobs
+            started = self.started
+            applied = self._others[CommandApplied].records()
+            return knobs_after(started.knobs if started else (), applied)
 
     # -- what happened besides --------------------------------------------------------------------
 
@@ -389,96 +370,3 @@ class History:
     def to_tensorboard(self, folder: str | Path) -> None:
         """Write TensorBoard's event files: ``progress/*`` over steps, ``epochs/*`` over epochs."""
         _export.to_tensorboard(self, Path(folder))
-
-
-class _Timeline:
-    """Records of one kind by time; the last ``keep`` of them."""
-
-    def __init__(self, keep: int | None = None) -> None:
-        self._keep = keep
-        self._records: list[Record] = []
-        self._sorted = True
-
-    def take(self, record: Record) -> None:
-        if self._sorted and self._records and age(record) < age(self._records[-1]):
-            self._sorted = False
-        self._records.append(record)
-        if self._keep is not None and len(self._records) > 2 * self._keep:
-            del self.records()[: -self._keep]
-
-    def records(self) -> list[Record]:
-        if not self._sorted:
-            self._records.sort(key=age)
-            self._sorted = True
-        return self._records
-
-    def events(self) -> tuple[Any, ...]:
-        records = self.records()
-        shown = records if self._keep is None else records[-self._keep :]
-        return tuple(record.event for record in shown)
-
-
-_RARE: tuple[type, ...] = (
-    Started,
-    Evaluated,
-    CheckpointWritten,
-    StateChanged,
-    RankLost,
-    GroupChanged,
-    CommandSent,
-    CommandApplied,
-    CommandRefused,
-    Ended,
-)
-
-
-def _status(sent: Record, answer: CommandApplied | CommandRefused | None) -> CommandStatus:
-    event = sent.event
-    assert isinstance(event, CommandSent)
-    status = CommandStatus(event.id, event.command, event.who, sent.time_s)
-    match answer:
-        case CommandApplied(step=step, changes=changes):
-            return replace(status, state="applied", step=step, changes=changes)
-        case CommandRefused(reason=reason):
-            return replace(status, state="refused", reason=reason)
-        case _:
-            return status
-
-
-def _progress_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events = [record.event for record in records]
-    own = ("step", "epoch", "learning_rate", "samples_per_s", "step_time_s")
-    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
-
-
-def _epochs_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events = [record.event for record in records]
-    own = ("step", "epoch", "duration_s")
-    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
-
-
-def _ranks_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events: list[Any] = [record.event for record in records]
-    ranks = [event.ranks for event in events]
-    block = {name: padded(list(map(attrgetter(name), ranks))) for name in _PHASES}
-    return block | _attributes(events, ("step",)) | _origin_block(records)
-
-
-def _resources_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events = [record.event for record in records]
-    block = {name: padded(list(map(attrgetter(name), events))) for name in _RESOURCES}
-    return block | _origin_block(records)
-
-
-def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
-    all_metrics = [event.metrics for event in events]
-    names = set().union(*all_metrics)
-    return {name: numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
-
-
-def _attributes(values: list[Any], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    return {name: numbers(list(map(attrgetter(name), values))) for name in names}
-
-
-def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
-    return _attributes(records, ("time_s", *_ORIGIN))
