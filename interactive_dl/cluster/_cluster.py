@@ -80,6 +80,7 @@ class Cluster:
         self._client: Client | None = None
         self._is_starting = False
         self._runs: Runs | None = None
+        self._ever_registered: set[int] = set()
 
     # -- reaching clusters ---------------------------------------------------------------------
 
@@ -245,12 +246,12 @@ class Cluster:
     @property
     def engines(self) -> tuple[Engine, ...]:
         """The engines of the current world, by rank, the dead of that world included."""
-        return () if self._client is None else _status.engines(self._places, self._client.ids)
+        return () if self._client is None else _status.engines(self._places, self._registered)
 
     @property
     def deaths(self) -> tuple[Death, ...]:
         """Engines that died since ``start()``, in order, and why."""
-        return () if self._client is None else _status.deaths(self._places, self._client.ids)
+        return () if self._client is None else _status.deaths(self._places, self._registered)
 
     @property
     def state(self) -> State:
@@ -259,7 +260,11 @@ class Cluster:
             return State("starting")
         if self._client is None:
             return _status.unreached_state(self._places)
-        return _status.state(self._places, self._client.ids)
+        return _status.state(self._places, self._registered)
+
+    @property
+    def _registered(self) -> _status.Registered:
+        return _status.Registered(self.client.ids, frozenset(self._ever_registered))
 
     def __repr__(self) -> str:
         return f"<Cluster {self.id!r}: {len(self.engines)} engines, {self.state}>"
@@ -283,10 +288,7 @@ class Cluster:
                 is_over=self._has_no_mpiexec,
                 size=size,
             )
-            world = _starting.check_world(self._places, self.client, size)
-            Description.read(self._places.description).with_world(world).write(
-                self._places.description
-            )
+            _starting.check_world(self._places, self.client, size)
         except BaseException:
             await self._stop()
             raise
@@ -308,6 +310,7 @@ class Cluster:
             explain_death=self._explain_death,
         )
         self._client._registration_callbacks.append(self._notice)
+        self._ever_registered = set(self._client.ids)
 
     def _activate(self) -> None:
         """Make ``%%px`` run on all engines, those of later worlds included."""
@@ -343,6 +346,7 @@ class Cluster:
 
     def _notice(self, event: dict[str, Any]) -> None:
         """Called by the client's thread for every engine that comes or goes."""
+        self._ever_registered.add(int(event["id"]))
         if event["event"] == "unregister" and not self._is_starting:
             self._background.post(self._tell_death(int(event["id"])))
 

@@ -1,10 +1,10 @@
-"""What a cluster leaves on disk for other processes: how it was started, and its world."""
+"""What a cluster leaves on disk for other processes: how it was started."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from interactive_dl.cluster.environment import Binding
@@ -42,8 +42,6 @@ class Description:
         host: where controller and mpiexec run.
         options: how it was started.
         started_at_s: seconds since the epoch.
-        world: engine ids of the current world by rank, the dead of that world included.
-        next_id: the lowest id that no engine has had.
         controller_pid: process id of the controller; 0 before it runs.
         mpiexec_pid: process id of mpiexec; 0 before it runs.
         recorder_pid: process id of the recorder's supervisor; 0 before it runs.
@@ -53,15 +51,9 @@ class Description:
     host: str
     options: Options
     started_at_s: float
-    world: tuple[int, ...] = ()
-    next_id: int = 0
     controller_pid: int = 0
     mpiexec_pid: int = 0
     recorder_pid: int = 0
-
-    def with_world(self, world: tuple[int, ...]) -> Description:
-        """The same cluster after its world was formed anew."""
-        return replace(self, world=world, next_id=max(self.next_id, *(one + 1 for one in world)))
 
     def write(self, path: Path) -> None:
         """Write under a temporary name, then rename: a reader sees the whole file or none."""
@@ -74,5 +66,4 @@ class Description:
         """Read what ``write`` wrote."""
         fields = json.loads(path.read_text())
         fields["options"] = Options(**fields["options"])
-        fields["world"] = tuple(fields["world"])
         return cls(**fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipyparallel.error import RemoteError
@@ -13,6 +13,7 @@ from interactive_dl.cluster import _processes, _remote, _starting, _status
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import EnginesNotRegisteredError, HealError
+from interactive_dl.telemetry import exits
 
 if TYPE_CHECKING:
     from interactive_dl.cluster._client import Client
@@ -35,33 +36,31 @@ class Plan:
         return (*self.survivors, *self.new)
 
 
-def plan(description: Description, living: tuple[int, ...]) -> Plan:
+def plan(places: Places, living: tuple[int, ...]) -> Plan:
     """What to do to have as many engines as were asked for.
 
     Raises:
         HealError: nobody is left to spawn the others.
     """
-    survivors = tuple(sorted(set(living) & set(description.world)))
+    world = exits.world(places.folder)
+    survivors = tuple(sorted(set(living) & set(world)))
     if not survivors:
         raise HealError(
             "Living engines start the replacements of dead ones, but none of"
-            f" {list(description.world)} lives. Type: cluster.restart()"
+            f" {list(world)} lives. Type: cluster.restart()"
         )
-    missing = max(0, description.options.engines - len(survivors))
-    first = description.next_id
-    return Plan(survivors, tuple(range(first, first + missing)))
+    wanted = Description.read(places.description).options.engines
+    # An id is for one engine's life: should this attempt fail, the next one takes others.
+    return Plan(survivors, exits.claim_ids(places.folder, max(0, wanted - len(survivors))))
 
 
 async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
     """Replace the dead; ``cluster.heal`` says the rest."""
-    description = Description.read(places.description)
-    chosen = plan(description, tuple(client.ids))
+    chosen = plan(places, tuple(client.ids))
     if not chosen.new:
         return chosen
     if broken := _status.what_ended(places):
         raise HealError(f"Dead engines were not replaced. {broken} Type: cluster.restart()")
-    # An id is for one engine's life: should this attempt fail, the next one takes others.
-    replace(description, next_id=max(chosen.new) + 1).write(places.description)
     try:
         await _grow(client, places, chosen, timeout_s)
         await _starting.await_engines(
@@ -70,7 +69,6 @@ async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
     except (HealError, EnginesNotRegisteredError) as error:
         await asyncio.to_thread(_end_replacements, places, chosen)
         raise HealError(str(error)) from error
-    Description.read(places.description).with_world(chosen.world).write(places.description)
     return chosen
 
 

@@ -147,11 +147,8 @@ async def await_engines(
         await asyncio.sleep(_POLL_S)
 
 
-def check_world(places: Places, client: Client, size: int) -> tuple[int, ...]:
+def check_world(places: Places, client: Client, size: int) -> None:
     """Check that there is one world, of the size asked for, whose ranks are the engine ids.
-
-    Returns:
-        The engine ids by rank: 0 .. size-1.
 
     Raises:
         WorldSizeError: it is not so.
@@ -163,7 +160,6 @@ def check_world(places: Places, client: Client, size: int) -> tuple[int, ...]:
             f"{size} engines must form one MPI world with engine id == rank, but the ids are"
             f" {list(ids)}. Type: idl doctor"
         )
-    return ids
 
 
 def _check_births(births: Mapping[int, exits.Birth], size: int) -> None:

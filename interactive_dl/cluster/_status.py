@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster._description import Description
@@ -10,39 +12,63 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.telemetry import exits
 
+_REGISTRATION_S = 60.0
 
-def engines(places: Places, living: Collection[int]) -> tuple[Engine, ...]:
-    """The engines of the current world by rank; ``living`` are the ids that are registered."""
-    births = exits.births(places.folder)
+
+@dataclass(frozen=True)
+class Registered:
+    """Engine ids that a client knows of.
+
+    Attributes:
+        now: those that are registered.
+        ever: those that have been since the client came.
+    """
+
+    now: Collection[int]
+    ever: Collection[int]
+
+
+def engines(places: Places, registered: Registered) -> tuple[Engine, ...]:
+    """The engines of the current world by rank."""
+    births, gone = exits.births(places.folder), _gone(places, registered)
     return tuple(
         Engine(
             id=engine,
             rank=rank,
             host=births[engine].host,
             pid=births[engine].pid,
-            state="ready" if engine in living else "dead",
+            state="ready" if engine in registered.now else "dead" if engine in gone else "starting",
             log=exits.log_file(places.folder, engine),
         )
-        for rank, engine in enumerate(Description.read(places.description).world)
+        for rank, engine in enumerate(exits.world(places.folder))
+        if engine in births
     )
 
 
-def deaths(places: Places, living: Collection[int]) -> tuple[Death, ...]:
-    """All engines that were born and are not registered any more, in the order of their end."""
-    gone = set(exits.births(places.folder)) - set(living)
-    found = (death(places, engine) for engine in gone)
+def deaths(places: Places, registered: Registered) -> tuple[Death, ...]:
+    """All engines that were born and are gone, in the order of their end."""
+    found = (death(places, engine) for engine in _gone(places, registered))
     return tuple(sorted(found, key=lambda one: (one.ended_at_s or 0.0, one.engine)))
 
 
-def state(places: Places, living: Collection[int]) -> State:
+def _gone(places: Places, registered: Registered) -> set[int]:
+    """Engines that have ended, or are not registered any more, or not yet after a long time."""
+    latest_s = time.time() - _REGISTRATION_S
+    over = {*exits.exits(places.folder), *registered.ever}
+    born = exits.births(places.folder).items()
+    gone = {engine for engine, birth in born if engine in over or birth.born_at_s < latest_s}
+    return gone - set(registered.now)
+
+
+def state(places: Places, registered: Registered) -> State:
     """What a cluster can do that this process is connected to."""
-    dead = [engine.id for engine in engines(places, living) if engine.state == "dead"]
-    reasons = " ".join(one.headline for one in deaths(places, living) if one.engine in dead)
+    dead = [engine.id for engine in engines(places, registered) if engine.state == "dead"]
+    reasons = " ".join(one.headline for one in deaths(places, registered) if one.engine in dead)
     if ended := what_ended(places):
         return State("degraded", f"{ended} {reasons}".rstrip() + " Type: cluster.restart()")
     if not dead:
         return State("ready")
-    if not living:
+    if not registered.now:
         return State("failed", f"{reasons} Type: cluster.restart()")
     return State("degraded", f"{reasons} Type: cluster.heal()")
 
@@ -61,7 +87,7 @@ def summary(places: Places, is_alive: bool) -> Summary:
     return Summary(
         id=places.cluster_id,
         state="ready" if works else "degraded" if is_alive else "failed",
-        engines=len(described.world) or described.options.engines,
+        engines=len(exits.world(places.folder)) or described.options.engines,
         host=described.host,
         started_at_s=described.started_at_s,
     )
@@ -91,7 +117,7 @@ def what_ended(places: Places) -> str:
 def death(places: Places, engine: int) -> Death:
     """What is known of an engine that is gone."""
     folder = places.folder
-    world = Description.read(places.description).world
+    world = exits.world(folder)
     birth = exits.births(folder)[engine]
     ended = exits.exits(folder).get(engine)
     return Death(

@@ -18,7 +18,7 @@ class Engine:
         rank: its rank in the world; in a group it has another.
         host: host name.
         pid: process id.
-        state: ``ready`` or ``dead``.
+        state: ``starting`` until it takes cells, then ``ready`` or ``dead``.
         log: the file that its process prints to outside of cells.
     """
 
@@ -26,7 +26,7 @@ class Engine:
     rank: int
     host: str
     pid: int
-    state: Literal["ready", "dead"]
+    state: Literal["starting", "ready", "dead"]
     log: Path
 
 

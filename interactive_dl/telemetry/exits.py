@@ -1,4 +1,4 @@
-"""What an engine leaves on disk: that it lives, how it ended, and its log.
+"""What an engine leaves on disk: its id, that it lives, how it ended, and its log.
 
 One folder for each cluster. The process that watches an engine writes its exit, the engine itself
 its birth; notebooks read both. Only the standard library is needed here.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -25,6 +27,7 @@ class Birth:
         host: host name.
         pid: process id of the engine.
         watcher_pid: process id of its watcher.
+        born_at_s: seconds since the epoch.
     """
 
     engine: int
@@ -33,6 +36,7 @@ class Birth:
     host: str
     pid: int
     watcher_pid: int
+    born_at_s: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Exit:
         return f"exit code {self.exit_code}"
 
 
+_NUMBERED = re.compile(r"engine-(\d+)\.")
+
+
 def log_file(folder: Path, engine: int) -> Path:
     """Where everything goes that an engine's process prints outside of its cells."""
     return folder / f"engine-{engine}.log"
@@ -95,6 +102,33 @@ def exits(folder: Path) -> dict[int, Exit]:
     """All engines of this cluster that have ended, by id."""
     found = (Exit(**json.loads(path.read_text())) for path in folder.glob("engine-*.exit.json"))
     return {ended.engine: ended for ended in sorted(found, key=lambda ended: ended.engine)}
+
+
+def world(folder: Path) -> tuple[int, ...]:
+    """Engine ids by rank of the world that the youngest engine joined; empty before any did.
+
+    The dead of that world are among them: the living go on in it until it is healed.
+    """
+    born = births(folder)
+    return born[max(born)].world if born else ()
+
+
+def claim_ids(folder: Path, count: int) -> tuple[int, ...]:
+    """Ids for new engines that no engine of the cluster ever had, nor will have; ascending.
+
+    Any process may ask, several at once, on a shared file system too.
+    """
+    known = [int(found[1]) for path in folder.iterdir() if (found := _NUMBERED.match(path.name))]
+    claimed: list[int] = []
+    candidate = max(known, default=-1) + 1
+    while len(claimed) < count:
+        try:
+            (folder / f"engine-{candidate}.id").touch(exist_ok=False)
+            claimed.append(candidate)
+        except FileExistsError:
+            pass  # somebody else was faster
+        candidate += 1
+    return tuple(claimed)
 
 
 def last_lines(path: Path, count: int = 20) -> tuple[str, ...]:

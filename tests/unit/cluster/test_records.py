@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from interactive_dl.cluster import _status
 from interactive_dl.cluster._description import Description, Options
-from interactive_dl.cluster._healing import plan
+from interactive_dl.cluster._healing import Plan, plan
 from interactive_dl.cluster._places import Places, known_ids
 from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.errors import ClusterError, HealError
 from interactive_dl.telemetry import exits
 
 
-def _description(engines: int = 3, world: tuple[int, ...] = (0, 1, 2)) -> Description:
-    return Description("x", "host", Options(engines), 1.5).with_world(world)
+def _description() -> Description:
+    return Description("x", "host", Options(3), 1.5)
+
+
+def _born(places: Places, engine: int, *world: int, born_at_s: float = 0.0) -> None:
+    rank = world.index(engine)
+    birth = exits.Birth(engine, rank, world, "node7", 99, 98, born_at_s)
+    exits.record_birth(places.folder, birth)
 
 
 def _exit(engine: int, *, code: int | None = None, number: int | None = None) -> exits.Exit:
@@ -80,7 +88,7 @@ def test_last_lines_leave_empty_ones_out(tmp_path: Path) -> None:
 
 def test_a_death_says_who_where_why_and_shows_the_log(places: Places) -> None:
     _description().write(places.description)
-    exits.record_birth(places.folder, exits.Birth(2, 2, (0, 1, 2), "node7", 99, 98))
+    _born(places, 2, 0, 1, 2)
     exits.record_exit(places.folder, _exit(2, number=9))
     exits.log_file(places.folder, 2).write_text("last words\n")
     text = str(_status.death(places, 2))
@@ -89,23 +97,61 @@ def test_a_death_says_who_where_why_and_shows_the_log(places: Places) -> None:
     assert text.endswith("    last words")
 
 
-def test_replacements_get_ids_that_nobody_had() -> None:
-    healed = _description(world=(0, 2, 3))
-    assert plan(healed, (0, 3)).new == (4,)
-    assert plan(healed, (0, 3)).world == (0, 3, 4)
+@pytest.fixture
+def three(places: Places) -> Places:
+    _description().write(places.description)
+    for engine in range(3):
+        _born(places, engine, 0, 1, 2)
+    return places
 
 
-def test_engines_outside_of_the_world_do_not_count_as_survivors() -> None:
-    assert plan(_description(), (0, 1, 9)).survivors == (0, 1)
+def test_the_world_is_that_of_the_youngest_engine(three: Places) -> None:
+    assert exits.world(three.folder) == (0, 1, 2)
+    _born(three, 3, 0, 2, 3)
+    assert exits.world(three.folder) == (0, 2, 3)
 
 
-def test_nothing_is_planned_where_nobody_died() -> None:
-    assert plan(_description(), (0, 1, 2)).new == ()
+def test_replacements_get_ids_that_nobody_had(three: Places) -> None:
+    assert plan(three, (0, 2)) == Plan((0, 2), (3,))
+    assert plan(three, (0, 2)).world == (0, 2, 4)  # the first attempt may have failed half-way
 
 
-def test_a_world_without_survivors_cannot_heal() -> None:
+def test_ids_are_claimed_once_each_by_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(lambda _: exits.claim_ids(tmp_path, 5), range(8)))
+    assert sorted(one for ids in claimed for one in ids) == list(range(40))
+    assert all(list(ids) == sorted(ids) for ids in claimed)
+
+
+def test_engines_outside_of_the_world_do_not_count_as_survivors(three: Places) -> None:
+    assert plan(three, (0, 1, 9)).survivors == (0, 1)
+
+
+def test_nothing_is_planned_where_nobody_died(three: Places) -> None:
+    assert plan(three, (0, 1, 2)).new == ()
+
+
+def test_a_world_without_survivors_cannot_heal(three: Places) -> None:
     with pytest.raises(HealError, match=r"restart\(\)"):
-        plan(_description(), ())
+        plan(three, ())
+
+
+def test_an_engine_that_has_not_registered_yet_is_not_dead(three: Places) -> None:
+    _born(three, 3, 0, 2, 3, born_at_s=time.time())
+    registered = _status.Registered(now=(0, 2), ever=(0, 1, 2))
+    states = {one.id: one.state for one in _status.engines(three, registered)}
+    assert states == {0: "ready", 2: "ready", 3: "starting"}
+    assert [one.engine for one in _status.deaths(three, registered)] == [1]
+
+
+@pytest.mark.parametrize("how", ["ended", "unregistered", "never registered"])
+def test_an_engine_is_dead_when_it_is_gone(three: Places, how: str) -> None:
+    _born(three, 3, 0, 1, 2, 3, born_at_s=0.0 if how == "never registered" else time.time())
+    if how == "ended":
+        exits.record_exit(three.folder, _exit(3, code=1))
+    ever = (0, 1, 2, 3) if how == "unregistered" else (0, 1, 2)
+    registered = _status.Registered(now=(0, 1, 2), ever=ever)
+    assert _status.engines(three, registered)[3].state == "dead"
 
 
 def test_a_controllers_ports_are_not_ephemeral() -> None:
