@@ -96,15 +96,18 @@ class Batches(DataAdapter):
         self._begun = begun
         self.set_epoch(epoch)
 
-    def adopt(self, group: Communicator) -> None:
-        """Share the samples among other ranks from the next pass on, in steps of the same size for
-        each of them.
+    def adopt(self, group: Communicator, batch_size: int | None = None) -> None:
+        """Share the samples among other ranks from the next pass on.
+
+        Args:
+            group: the ranks.
+            batch_size: samples per rank and step; by default as before.
 
         Raises:
             TooFewSamplesError: fewer samples than ranks.
         """
         shard = replace(self.shard, group=group)
-        self.plan = shard.plan(self.batch_size)
+        self.plan = shard.plan(batch_size or self.batch_size)
         self.shard = shard
 
     def steps_of(self, epoch: int) -> int:

@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
     engine = rank if options.id is None else options.id
     beats, pipe = os.pipe()
-    child = _start_engine(options.folder, engine, options.world, pipe)
+    child = _start_engine(options, engine, pipe)
     os.close(pipe)
     _forward_signals(child)
     stalled = _watch(child, beats)
@@ -66,6 +66,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
     parser.add_argument("--id", type=int, help="engine id; by default the rank")
     parser.add_argument("--world", default="", help="engine ids of the world to join")
+    parser.add_argument("--invited", action="store_true", help="join a training that runs")
     return parser.parse_args(words)
 
 
@@ -98,10 +99,11 @@ def _watch(child: subprocess.Popen[bytes], beats: int) -> str:
             return reason
 
 
-def _start_engine(folder: Path, engine: int, world: str, pipe: int) -> subprocess.Popen[bytes]:
+def _start_engine(options: argparse.Namespace, engine: int, pipe: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "interactive_dl.engine._process"]
-    command += ["--folder", str(folder), "--id", str(engine), "--world", world]
-    with exits.log_file(folder, engine).open("ab") as log:
+    command += ["--folder", str(options.folder), "--id", str(engine), "--world", options.world]
+    command += ["--invited"] * options.invited
+    with exits.log_file(options.folder, engine).open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

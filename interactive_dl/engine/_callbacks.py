@@ -59,7 +59,8 @@ def callbacks(
         parameters: what you want to find again beside the curves (numbers and texts by name).
         knobs: further knobs besides learning rate, momentum, weight decay, clipping and dropout.
         on_rank_loss: when a rank dies, ``shrink``: the others go on from what they have in memory,
-            with the data shared out anew; ``stop``: all raise, naming it.
+            with the data shared out anew; ``restart``: new engines take the places of the dead, and
+            all go on from the last checkpoint; ``stop``: all raise, naming it.
         lr_rule: how the learning rate follows the number of ranks then, ``linear`` or ``sqrt``;
             None leaves it.
         drift_steps: steps after which weights are compared, besides every epoch's end.
@@ -69,9 +70,10 @@ def callbacks(
         Fresh callbacks; add your own after them.
 
     Raises:
-        ValueError: a checkpoint's name that does not end in ``.keras``; an unknown choice.
+        ValueError: a checkpoint's name that does not end in ``.keras``; an unknown choice; a
+            restart without a checkpoint.
     """
-    _check_choices(on_rank_loss, lr_rule)
+    _check_choices(on_rank_loss, lr_rule, checkpoint)
     reducer = None if plateau is None else _plateau(plateau, verbose)
     noise = RankNoise()
     path = None if checkpoint is None else checkpoint_path(checkpoint)
@@ -85,7 +87,7 @@ def callbacks(
         LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
         if warmup_epochs
         else None,
-        Resume(path if resume else None, noise, reducer),
+        Resume(path, noise, reducer, begins_there=resume),
         BroadcastState(),
         noise,
         EpochOrder(),
@@ -107,10 +109,15 @@ def callbacks(
     return [callback for callback in chosen if callback is not None]
 
 
-def _check_choices(on_rank_loss: str, lr_rule: str | None) -> None:
+def _check_choices(on_rank_loss: str, lr_rule: str | None, checkpoint: object) -> None:
     if on_rank_loss not in ON_RANK_LOSS:
         known = ", ".join(ON_RANK_LOSS)
         raise ValueError(f"on_rank_loss must be one of {known}, but got {on_rank_loss!r}.")
+    if on_rank_loss == "restart" and checkpoint is None:
+        raise ValueError(
+            "A restart goes back to the last checkpoint, but the run writes none. Give it a file:"
+            ' engine.callbacks(name, checkpoint="name.keras", on_rank_loss="restart").'
+        )
     if lr_rule is not None:
         scale_lr(1.0, lr_rule, 1)  # type: ignore[arg-type]
 

@@ -94,6 +94,7 @@ class Resume(keras.callbacks.Callback):
         path: the checkpoint; a missing file means a fresh start, as does no path.
         noise: whose random state to restore.
         plateau: whose state to restore as well.
+        begins_there: whether a training begins there, not only goes back there.
     """
 
     def __init__(
@@ -101,9 +102,12 @@ class Resume(keras.callbacks.Callback):
         path: Path | None,
         noise: RankNoise,
         plateau: keras.callbacks.ReduceLROnPlateau | None = None,
+        *,
+        begins_there: bool = True,
     ) -> None:
         super().__init__()
         self.path = path
+        self.begins_there = begins_there
         self.noise = noise
         self.plateau = plateau
         self._steps_left: int | None = None
@@ -116,9 +120,12 @@ class Resume(keras.callbacks.Callback):
             CheckpointError: the file is damaged or of another model. On every rank.
         """
         context = context_of(self.model)
-        if context.losses:
+        is_wanted = context.goes_back if context.restarts else self.begins_there
+        has_read = is_wanted and self._read()
+        context.goes_back, context.has_gone_back = False, context.goes_back and has_read
+        if context.restarts and not has_read:
             self._keep_plateau()
-        elif not self._read():
+        elif not has_read:
             return
         self._steps_left = None
         if context.begin.batch:
@@ -208,9 +215,9 @@ def begin_at(
         metrics: that epoch's sums so far, by rank.
     """
     training = context.data[0]
-    if position.batch and isinstance(training, Batches):
+    if isinstance(training, Batches):
         try:
-            training.begin_within(position.epoch, samples)
+            training.begin_within(position.epoch, samples if position.batch else 0)
         except TooFewSamplesError:
             position = replace(position, epoch=position.epoch + 1, batch=0)
     elif position.batch:

@@ -9,6 +9,7 @@ models are not touched.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +17,24 @@ import keras
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from interactive_dl.data.batches import Batches, untuned
-from interactive_dl.engine import _fit_context, _phases, _recovery, failures
+from interactive_dl.engine import (
+    _admission,
+    _fit_context,
+    _growth,
+    _joining,
+    _phases,
+    _program,
+    _recovery,
+    failures,
+)
 from interactive_dl.engine._interrupt import AgreedInterrupt, listening
+from interactive_dl.engine._position import Position
 from interactive_dl.engine._reduction import (
     distributed_optimizers,
     lift_out_of_loss_scaling,
     reduction_of,
 )
-from interactive_dl.engine.group import current_and_whole
+from interactive_dl.engine.group import current, current_and_whole
 
 _WRAPPED = "_idl_wrapped"
 _COMPILED_WITH = "_idl_compiled_with"
@@ -80,54 +91,130 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
             live = _live_of(kwargs.get("callbacks"))
             if live is not None:
                 context.signals = context.exits.enter_context(listening())
+            train = functools.partial(original, self, x, *args, **kwargs)
             if not distributed_optimizers(self):
-                return original(self, x, *args, **kwargs)
-            return _fit_together(
-                self, context, live, functools.partial(original, self, x, *args, **kwargs)
-            )
+                return train()
+            if _joining.is_past(_program.begin_fit()):
+                return _untrained(self)
+            if _joining.is_expected():
+                _joining.join(self, context, live)
+            return _Together(self, context, live).fit(train)
 
     setattr(fit, _WRAPPED, True)
     return fit
 
 
-def _fit_together(
-    model: keras.Model, context: _fit_context.FitContext, live: Any, train: Callable[[], Any]
-) -> Any:
-    """Train on all ranks; where one dies, and the run wants it so, go on with the others."""
-    finished: list[keras.callbacks.History] = []
-    group = current_and_whole()
-    while True:
-        try:
-            return _joined(finished, train())
-        except AgreedInterrupt:
-            raise
-        except BaseException as error:
-            if not failures.ended_by_peer(error):
-                failures.tell_and_leave(group, error)
+def _untrained(model: keras.Model) -> keras.callbacks.History:
+    """What a ``fit`` gives that this engine was not there for."""
+    history = keras.callbacks.History()
+    history.set_model(model)
+    history.on_train_begin()
+    model.history = history
+    return history
+
+
+class _Together:
+    """A ``fit`` of all ranks. Where one dies, and the run wants it so, the others go on, or new
+    engines take the places of the dead; new ones may also join while all live.
+    """
+
+    def __init__(self, model: keras.Model, context: _fit_context.FitContext, live: Any) -> None:
+        self._model = model
+        self._context = context
+        self._live = live
+        self._finished: list[keras.callbacks.History] = []
+        self._is_short = self._is_growing = False
+        self._newcomers: tuple[int, ...] = ()
+        self._admitted_at: Position | None = None
+
+    def fit(self, train: Callable[[], Any]) -> Any:
+        """Train to the end; ``train`` is Keras's own ``fit``."""
+        while True:
+            current_and_whole()
+            try:
+                self._take_in()
+                return _joined(self._finished, train())
+            except AgreedInterrupt:
                 raise
-            cause = failures.cause_of_failure(group)
-            explained = failures.explanation(group, error, cause)
-            if cause.failure or not cause.dead or not _goes_on(live):
-                raise explained from error
-            live.begin_again(str(explained))
-        finished.append(model.history)
-        live.lost = _recovery.recover(model, context, cause.dead, live.lr_rule)
-        group = current_and_whole()
+            except _growth.AgreedGrowth as agreed:
+                self._live.begin_again(str(agreed))
+                self._is_growing = True
+            except BaseException as error:
+                hopeless = self._recover(error)
+                if hopeless is error:
+                    raise
+                if hopeless is not None:
+                    raise hopeless from error
+            if self._model.history not in self._finished:
+                self._finished.append(self._model.history)
 
+    def _take_in(self) -> None:
+        """Let new engines in, if there are any."""
+        live, context = self._live, self._context
+        if self._is_short:
+            live.replace()
+            context.goes_back = live.growth is not None and not live.growth.trouble
+        if self._is_growing or (self._is_short and live.growth is not None):
+            members = current().engines
+            _admission.admit(self._model, context, live.growth, live.run, live.lr_rule)
+            self._newcomers = tuple(set(current().engines) - set(members))
+            self._admitted_at = context.position
+        self._is_short = self._is_growing = False
 
-def _goes_on(live: Any) -> bool:
-    """Whether the run wants to go on after a loss, and has begun."""
-    return live is not None and live.on_rank_loss == "shrink" and live.is_open
+    def _recover(self, error: BaseException) -> BaseException | None:
+        """After ``error``, have the living go on, if they can.
+
+        Returns:
+            None; if they cannot, what to raise: ``error``, or what ended the training elsewhere.
+        """
+        group, live = current(), self._live
+        if not failures.ended_by_peer(error):
+            failures.tell_and_leave(group, error)
+            return error
+        cause = failures.cause_of_failure(group)
+        explained = failures.explanation(group, error, cause)
+        strangers = self._strangers(cause)
+        if not (strangers or self._may_go_on(cause)):
+            return explained
+        live.begin_again(str(explained))
+        lost = _recovery.recover(self._model, self._context, cause.dead, live.lr_rule, strangers)
+        live.tell_losses(lost)
+        self._is_short = bool(lost) and live.on_rank_loss == "restart"
+        self._is_growing = False
+        return None
+
+    def _may_go_on(self, cause: failures.Cause) -> bool:
+        """Whether nobody raised, somebody died, and the run, which has begun, wants to go on."""
+        live = self._live
+        wants = live is not None and live.on_rank_loss != "stop" and live.is_open
+        return wants and cause.failure is None and bool(cause.dead)
+
+    def _strangers(self, cause: failures.Cause) -> tuple[int, ...]:
+        """New engines of which one has failed before its first step: the others need none."""
+        group = current()
+        is_new = self._newcomers and self._context.position == self._admitted_at
+        if not is_new or cause.failure is None or group.engines[group.rank] in self._newcomers:
+            return ()
+        engine = group.engines[cause.failure.rank]
+        if engine not in self._newcomers:
+            return ()
+        self._live.complain(engine, cause.failure.error)
+        return self._newcomers
 
 
 def _joined(
     earlier: list[keras.callbacks.History], last: keras.callbacks.History
 ) -> keras.callbacks.History:
-    """One history of all epochs that ended, of trainings that a loss cut apart."""
+    """One history of all epochs that ended, of trainings that a change of the group cut apart.
+
+    One that went back to a checkpoint has epochs again that an earlier one had.
+    """
     for history in reversed(earlier):
-        last.epoch[:0] = history.epoch
+        first = last.epoch[0] if last.epoch else math.inf
+        kept = [at for at, epoch in enumerate(history.epoch) if epoch < first]
+        last.epoch[:0] = [history.epoch[at] for at in kept]
         for name, values in history.history.items():
-            last.history[name] = [*values, *last.history.get(name, [])]
+            last.history[name] = [*(values[at] for at in kept), *last.history.get(name, [])]
     return last
 
 

@@ -25,8 +25,10 @@ class FitContext:
         exits: what is to happen when it ends; they see the exception that it ends with.
         begin: where it goes on, if it resumes an earlier one.
         position: how far it is.
-        rate_factor: by what losses have changed the learning rate.
-        losses: how often it has gone on after the loss of a rank.
+        rate_factor: by what changes of the group have changed the learning rate.
+        restarts: how often it has begun again in another group.
+        goes_back: whether it then goes on from its checkpoint, not from what is in memory.
+        has_gone_back: whether it last began there.
         metrics: sums of the epoch's metrics before ``begin``, by rank; None at an epoch's start.
         signals: interrupts since it began, where a callback of ours looks after them.
         is_rate_steered: whether a person has set the learning rate.
@@ -37,7 +39,9 @@ class FitContext:
     begin: Position = field(default_factory=Position)
     position: Position = field(default_factory=Position)
     rate_factor: float = 1.0
-    losses: int = 0
+    restarts: int = 0
+    goes_back: bool = False
+    has_gone_back: bool = False
     metrics: list[list[Any]] | None = None
     signals: Signals = field(default_factory=Signals)
     is_rate_steered: bool = False
@@ -100,7 +104,7 @@ def batches_before(model: keras.Model, epoch: int) -> int:
 
 
 def rate_factor(model: keras.Model) -> float:
-    """By what losses of ranks have changed the learning rate of the running ``fit``."""
+    """By what changes of the group have changed the learning rate of the running ``fit``."""
     context: FitContext | None = getattr(model, _ATTRIBUTE, None)
     return 1.0 if context is None else context.rate_factor
 

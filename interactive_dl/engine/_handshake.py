@@ -98,7 +98,7 @@ def meet(
     Raises:
         GroupError: somebody is missing, dead, or calls for another group.
     """
-    channel = _Channel(comm, tuple(ids))
+    channel = Channel(comm, tuple(ids), _TAG)
     if channel.me == members[0]:
         deadline_s = time.monotonic() + timeout_s
         return _Leader(channel, members, deadline_s, timeout_s, {channel.me: word}).lead()
@@ -125,29 +125,38 @@ def _is_over(request: MPI.Request) -> bool:
 
 
 @dataclass(frozen=True)
-class _Channel:
-    """Small messages between engines, by id."""
+class Channel:
+    """Small messages between engines, by id, that nobody waits for.
+
+    Attributes:
+        comm: that reaches them all.
+        ids: engine ids by rank of ``comm``.
+        tag: tells these messages from others.
+    """
 
     comm: MPI.Intracomm
     ids: tuple[int, ...]
+    tag: int
 
     @property
     def me(self) -> int:
+        """This engine's id."""
         return self.ids[self.comm.rank]
 
-    def say(self, engine: int, message: Message) -> None:
+    def say(self, engine: int, message: Any) -> None:
         """Send without waiting; what a dead engine would have heard is dropped."""
         _SENDING[:] = [request for request in _SENDING if not _is_over(request)]
         with _unless_dead():
-            _SENDING.append(self.comm.isend(message, self.ids.index(engine), _TAG))
+            _SENDING.append(self.comm.isend(message, self.ids.index(engine), self.tag))
 
-    def hear(self, engine: int) -> Iterator[Message]:
+    def hear(self, engine: int) -> Iterator[Any]:
         """All messages of ``engine`` that have arrived."""
         with _unless_dead():
-            while (arrived := self.comm.improbe(self.ids.index(engine), _TAG)) is not None:
+            while (arrived := self.comm.improbe(self.ids.index(engine), self.tag)) is not None:
                 yield arrived.recv()
 
     def dead(self, engines: Sequence[int]) -> list[int]:
+        """Those of ``engines`` that MPI knows to be dead."""
         failed = failed_ranks(self.comm)
         return [engine for engine in engines if self.ids.index(engine) in failed]
 
@@ -163,7 +172,7 @@ class _Caller:
 
 @dataclass
 class _Leader:
-    channel: _Channel
+    channel: Channel
     members: tuple[int, ...]
     deadline_s: float
     timeout_s: float
@@ -231,7 +240,7 @@ class _Leader:
         )
 
 
-def _follow(channel: _Channel, members: tuple[int, ...], word: Any, timeout_s: float) -> Agreement:
+def _follow(channel: Channel, members: tuple[int, ...], word: Any, timeout_s: float) -> Agreement:
     leader = members[0]
     attempt = _Attempt(next(_NONCES), time.monotonic() + timeout_s)
     channel.say(leader, Message("hello", attempt.nonce, (members, word)))

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from interactive_dl.engine import _control, _phases, _rate, _told
+from interactive_dl.engine import _control, _growth, _phases, _program, _rate, _told
 from interactive_dl.engine import knobs as _knobs
 from interactive_dl.engine._checkpoint import Checkpoint
 from interactive_dl.engine._control import Flag
@@ -28,11 +28,12 @@ from interactive_dl.engine._steersman import Steersman
 from interactive_dl.engine.group import Group, current
 from interactive_dl.engine.schedules import Rule
 from interactive_dl.telemetry import events, replay
-from interactive_dl.telemetry.steering import Sent
+from interactive_dl.telemetry.steering import Grow, Sent
 
 _BEGUN: Counter[str] = Counter()  # runs of this process, by name
 _LOOK_AROUND_S = 0.1
 _REPORT_EVERY_S = 0.2
+_REPLACEMENTS_S = 120.0
 
 
 class Live(keras.callbacks.Callback):
@@ -44,13 +45,15 @@ class Live(keras.callbacks.Callback):
         name: the run's name.
         parameters: what the person wants to find again beside the curves.
         knobs: further knobs besides those of optimizer and dropout layers.
-        on_rank_loss: ``shrink`` to go on with the ranks that live, ``stop`` to raise on all.
+        on_rank_loss: ``shrink`` to go on with the ranks that live, ``restart`` to replace the dead
+            and go back to the checkpoint, ``stop`` to raise on all.
         lr_rule: how the learning rate follows the number of ranks then; None leaves it.
         checkpoint: what writes the run's checkpoints; None where no path was given.
 
     Attributes:
         is_open: whether a training is under way that could begin again.
-        lost: ranks that died before this training began again without them.
+        growth: engines that get ready to join; None while there are none.
+        run: id of the run; before it begins, of one that this engine, a new one, joins, or empty.
         steps_per_report: steps between two reports; 0: as time passes.
     """
 
@@ -75,8 +78,11 @@ class Live(keras.callbacks.Callback):
         self.on_rank_loss = on_rank_loss
         self.lr_rule = lr_rule
         self.is_open = False
-        self.lost: tuple[Lost, ...] = ()
+        self.growth: _growth.Growth | None = None
+        self.run = ""
         self.steps_per_report = 0
+        self._changes: list[str] = []
+        self._changed_at = 0
         self._signals = Signals()
 
     # -- Keras calls -----------------------------------------------------------------------------
@@ -99,19 +105,12 @@ class Live(keras.callbacks.Callback):
         self._signals = self._context.signals
         self._reported_s = time.monotonic()
         self._reported_step = self._context.position.step
-        if self._context.losses:
-            self._tell_losses()
-            self._steersman.agree(self._group)
-            if self._steersman.is_paused:
-                self._meet()
-        else:
-            self._steersman = self._new_steersman()
-            self._ordinal = _BEGUN[self.name]
-            _BEGUN[self.name] += 1
-            self._score = replay.requested(self.name, self._ordinal)
-            self._told = _told.open(self._group, self.name, self._started)
-            self._context.exits.push(self._leave)
-            self.is_open = True
+        if not self.is_open:
+            self._open()
+        if self._context.restarts:
+            self._go_on()
+        elif self.on_rank_loss == "restart" and not self._has_checkpoint():
+            self._keep()  # something to go back to
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clock."""
@@ -122,7 +121,7 @@ class Live(keras.callbacks.Callback):
         if self._group.rank == 0:
             if self._score is not None:
                 self._told.hear(self._score.within.get(self._context.position.step + 1, ()))
-            if self._told.look_for_commands():
+            if self._told.look_for_commands() or (self.growth and self.growth.look()):
                 self._word.raise_flag(Flag.COMMAND)
             if self._is_report_due():
                 self._word.raise_flag(Flag.REPORT)
@@ -139,6 +138,7 @@ class Live(keras.callbacks.Callback):
             AgreedInterrupt: a rank was interrupted. On every rank.
         """
         self._clock.end(batch + 1 - self._first_batch)
+        self._answer_growth()  # whoever has joined has done a step
         self._metrics = logs or {}
         flags = self._word.take() if self._carries_word else self._own_flags()
         if flags & Flag.REPORT:
@@ -176,6 +176,33 @@ class Live(keras.callbacks.Callback):
         """Nothing is reported twice by the next training."""
         self._tell_report(self._reports.finish())
 
+    def _open(self) -> None:
+        self._steersman = self._new_steersman()
+        self._ordinal = _BEGUN[self.name]
+        _BEGUN[self.name] += 1
+        self._score = replay.requested(self.name, self._ordinal)
+        if self.run:
+            self._told = _told.Told(self.run, None)
+        else:
+            self._told = _told.open(self._group, self.name, self._started)
+            self.run = self._told.run
+        self._context.exits.push(self._leave)
+        self.is_open = True
+
+    def _go_on(self) -> None:
+        """Begin again, in another group."""
+        self._tell_group()
+        self._steersman.agree(self._group)
+        if self._context.has_gone_back:
+            self._steersman.turn_again()
+        if self._steersman.is_paused:
+            self._answer_growth()
+            self._meet()
+
+    def _has_checkpoint(self) -> bool:
+        """Whether there is one already; a run that writes none (a replay) needs none."""
+        return self.checkpoint is None or self._group.broadcast(self.checkpoint.path.exists())
+
     # -- what ranks agree on -----------------------------------------------------------------------
 
     def _own_flags(self) -> Flag:
@@ -199,12 +226,12 @@ class Live(keras.callbacks.Callback):
     def _hear(self, at_epoch_end: bool) -> None:
         mine = self._told.take_commands()
         interrupted = bool(self._signals.count)
-        heard = self._group.allgather((mine, interrupted))
+        heard = self._group.allgather((mine, interrupted, self._decided_growth()))
         self._word.settle(Flag.COMMAND)
-        commands, _ = heard[0]
+        commands, _, problems = heard[0]
         for sent in commands:
             self._carry_out(sent, at_epoch_end)
-        if any(interrupted for _, interrupted in heard):
+        if any(interrupted for _, interrupted, _ in heard):
             self._signals.await_first()
             self._keep()
             raise AgreedInterrupt(
@@ -212,8 +239,90 @@ class Live(keras.callbacks.Callback):
                 f" {self._context.position.step}. Weights, optimizer and variables are as that"
                 " step left them; call fit again to go on."
             )
+        if self.growth is not None and problems is not None:
+            self._take_in(self.growth, problems)
+
+    def _decided_growth(self) -> dict[int, str] | None:
+        """What has come of the new engines, once that is known, on rank 0; the others hear it."""
+        if self._group.rank == 0 and self.growth is not None and self.growth.look():
+            return self.growth.problems
+        return None
+
+    def _take_in(self, growth: _growth.Growth, problems: dict[int, str]) -> None:
+        """Begin again with the engines that are ready, between two steps of an epoch.
+
+        Raises:
+            AgreedGrowth: on every rank.
+        """
+        if self._steersman.stops_now or self._context.is_whole(self.params.get("steps")):
+            return
+        growth.agree(problems)
+        if growth.ready:
+            raise _growth.AgreedGrowth(growth.ready)
+        self._answer_growth()
+
+    def _grow(self, command: str) -> None:
+        """Start the engines that are missing; the training goes on until they are ready."""
+        if self.growth is not None and self.growth.command == command:
+            return  # a new rank 0 hears again what the old one has not answered
+        try:
+            if self.growth is not None:
+                raise _growth.CannotGrowError(
+                    f"Engines {list(self.growth.joiners)} are getting ready already."
+                )
+            self.growth = _growth.begin(self._group, _program.fit_number(), command)
+        except _growth.CannotGrowError as error:
+            self._told.tell(events.CommandRefused(id=command, reason=str(error)))
+            return
+        joiners = ", ".join(map(str, self.growth.joiners))
+        text = f"Engines {joiners} start and run the cells; the training goes on meanwhile."
+        self._told.tell(events.LogLine("engine", text))
+        self._clock.restart()
+
+    def replace(self) -> None:
+        """Start engines in the places of those that are lost, and wait until they are ready.
+
+        Afterwards ``growth`` has them; it is None where there can be none.
+
+        Raises:
+            PeerFailedError: a rank died meanwhile.
+        """
+        group = current()
+        self._answer_growth()
+        try:
+            self.growth = self.growth or _growth.begin(group, _program.fit_number())
+        except _growth.CannotGrowError as error:
+            self._changes.append(f"not replaced: {error}")
+            return
+        _growth.await_decision(group, self.growth, _REPLACEMENTS_S)
+
+    def complain(self, engine: int, error: str) -> None:
+        """Note that an engine that was let in has failed at once; the others go on without it."""
+        self._changes.append(f"engine {engine} failed: {error}")
+        if self.growth is not None:
+            self.growth.problems[engine] = f"it failed at once, with {error}"
+
+    def _answer_growth(self) -> None:
+        """Say what came of new engines, those that did not come and why included."""
+        growth = self.growth
+        if growth is None or not growth.is_agreed:
+            return
+        self.growth = None
+        joined = [one for one in growth.ready if one in current().engines]
+        trouble = growth.trouble or "A rank died while they joined. Try again: run.grow()."
+        if growth.command is not None and joined:
+            self._told.tell(events.CommandApplied(growth.command, self._changed_at))
+        elif growth.command is not None:
+            self._told.tell(events.CommandRefused(growth.command, trouble))
+        if len(joined) < len(growth.joiners):
+            if current().rank == 0:
+                growth.dismiss(trouble, joined)
+            self._told.tell(events.LogLine("engine", f"Engines did not join: {trouble}"))
 
     def _carry_out(self, sent: Sent, at_epoch_end: bool) -> None:
+        if isinstance(sent.command, Grow):
+            self._grow(sent.id)
+            return
         was_paused, position = self._steersman.is_paused, self._context.position
         for event in self._steersman.carry_out(sent, position, at_epoch_end=at_epoch_end):
             self._told.tell(event)
@@ -232,9 +341,16 @@ class Live(keras.callbacks.Callback):
             self._told.tell(written)
 
     def begin_again(self, reason: str) -> None:
-        """The group has lost a rank, and this training is about to begin again without it."""
+        """The group changes, and this training is about to begin again."""
         self._reports.abandon()
         self.tell_state("regrouping", reason)
+
+    def tell_losses(self, lost: Iterable[Lost]) -> None:
+        """Name the dead; rank 0 may be another engine than before."""
+        self._told.move_to(current())
+        for one in lost:
+            self._told.tell(events.RankLost(**vars(one)))
+            self._changes.append(f"lost rank {one.rank} (engine {one.engine})")
 
     def tell_state(self, state: events.RunState, reason: str) -> None:
         """Say what the training is about, other than training."""
@@ -280,20 +396,20 @@ class Live(keras.callbacks.Callback):
             checkpoint=None if self.checkpoint is None else self.checkpoint.write,
         )
 
-    def _tell_losses(self) -> None:
-        """The run goes on; its rank 0 may be another engine than before."""
-        self._told.move_to(self._group)
-        lost, self.lost = self.lost, ()
-        for one in lost:
-            self._told.tell(events.RankLost(**vars(one)))
+    def _tell_group(self) -> None:
+        """The run goes on, in another group."""
+        ready = self.growth.ready if self.growth is not None else ()
+        joined = [f"engine {one} joined" for one in ready if one in self._group.engines]
         self._told.tell(
             events.GroupChanged(
                 engines=self._group.engines,
                 hosts=self._group.hosts,
                 step=self._context.position.step,
-                reason=f"lost {', '.join(f'rank {one.rank}' for one in lost)}",
+                reason=", ".join(self._changes + joined),
             )
         )
+        self._changes.clear()
+        self._changed_at = self._context.position.step
         self._told.tell(events.StateChanged(state="running"))
 
     def _started(self) -> events.Started:
@@ -316,6 +432,9 @@ class Live(keras.callbacks.Callback):
     ) -> None:
         """However ``fit`` ends: say how."""
         self.is_open = False
+        if self.growth is not None:
+            self._dismiss(self.growth)
+        self.run = ""
         self._word.forget()
         self._reports.abandon()
         outcome, reason = _outcome(error, self._steersman.stopped_by)
@@ -327,6 +446,15 @@ class Live(keras.callbacks.Callback):
                 epoch=self._context.position.epoch,
             )
         )
+
+    def _dismiss(self, growth: _growth.Growth) -> None:
+        """The training is over before new engines were ready."""
+        reason = "The training ended before the new engines were ready."
+        if self._group.rank == 0:
+            growth.dismiss(reason)
+        if growth.command is not None:
+            self._told.tell(events.CommandRefused(growth.command, reason))
+        self.growth = None
 
 
 def _outcome(error: BaseException | None, stopped_by: str) -> tuple[Any, str]:

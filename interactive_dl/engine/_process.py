@@ -11,29 +11,41 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ipyparallel.engine import nanny
 from ipyparallel.engine.app import IPEngine
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
-from interactive_dl.engine import _quiet, healing, world
+from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_TIMEOUT_S = 60.0
+_JOIN_TIMEOUT_S = 120.0
 
 
 class _Engine(IPEngine):
-    """ipyparallel's engine, which completes its shell before the first cell arrives."""
+    """ipyparallel's engine, which completes its shell before the first cell arrives.
+
+    Attributes:
+        invitation: to a training that it is to join at once; None where there is none.
+    """
+
+    invitation: _joining.Invitation | None = None
 
     async def complete_registration(self, *args: Any) -> None:
         await super().complete_registration(*args)
         from interactive_dl.engine import cells
 
         cells.install(self.kernel.shell)
+        if self.invitation is not None:
+            # As a cell does: whatever is asked of it meanwhile waits.
+            IOLoop.current().add_callback(_joining.accept, self.invitation, self.kernel.shell)
 
     def start_nanny(self, control_url: str) -> Any:
         """As ipyparallel does, but the engine's log stays the engine's: its end is shown."""
@@ -55,11 +67,16 @@ class _Engine(IPEngine):
 def main(words: Sequence[str] | None = None) -> None:
     """Join the world, then serve cells until told to stop."""
     options = _parse(words)
+    late = threading.Timer(_JOIN_TIMEOUT_S, _give_up)
+    late.daemon = True
+    late.start()
     # MPI_Init replaces Python's handler of fatal signals by one that cannot name a Python line.
     faulthandler.enable()
     Beats().start()
     _quiet.install()
     joined = _join(options)
+    invitation = _joining.receive_invitation(joined) if options.invited else None
+    late.cancel()
     exits.record_birth(
         options.folder,
         exits.Birth(
@@ -73,6 +90,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ),
     )
     app = _Engine.instance(id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level=logging.ERROR)
+    app.invitation = invitation
     # Which cluster it belongs to stands in the environment.
     app.initialize([])
     app.start()
@@ -83,6 +101,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--id", type=int, required=True)
     parser.add_argument("--world", default="")
+    parser.add_argument("--invited", action="store_true")
     return parser.parse_args(words)
 
 
@@ -92,7 +111,14 @@ def _join(options: argparse.Namespace) -> world.World:
         ranks = tuple(range(MPI.COMM_WORLD.size))
         return world.enter(MPI.COMM_WORLD.Dup(), ranks, options.id)
     ids = tuple(int(word) for word in options.world.split(","))
-    return world.enter(healing.join_parents(parents, options.folder, ids), ids, options.id)
+    comm = healing.join_parents(parents, options.folder, ids, is_invited=options.invited)
+    return world.enter(comm, ids, options.id)
+
+
+def _give_up() -> None:
+    """Whoever was to form the world with this engine has died or given up."""
+    print(f"The world was not formed within {_JOIN_TIMEOUT_S:g} s.", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 if __name__ == "__main__":

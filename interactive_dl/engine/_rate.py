@@ -15,6 +15,18 @@ def has_fixed_rate(optimizer: Any) -> bool:
     return not isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
+def schedule_of(optimizer: Any) -> Any:
+    """The optimizer's own schedule; None where its rate is a plain number."""
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def set_schedule(optimizer: Any, schedule: Any) -> None:
+    """Give the optimizer another's ``schedule_of``, before its first step; None leaves it."""
+    if schedule is not None:
+        getattr(optimizer, "inner_optimizer", optimizer)._learning_rate = schedule
+
+
 def get_rate(optimizer: Any) -> float:
     """The learning rate of the next step; of several optimizers, that of the first."""
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +29,8 @@ from interactive_dl.engine.schedules import Rule, scale_lr
 from interactive_dl.errors import PeerFailedError
 from interactive_dl.telemetry import exits
 
-OnRankLoss = Literal["shrink", "stop"]
-ON_RANK_LOSS: tuple[OnRankLoss, ...] = ("shrink", "stop")
+OnRankLoss = Literal["shrink", "restart", "stop"]
+ON_RANK_LOSS: tuple[OnRankLoss, ...] = ("shrink", "restart", "stop")
 
 _WORD_OF_DEATH_S = 0.5
 _POLL_S = 0.01
@@ -66,7 +66,11 @@ class _State:
 
 
 def recover(
-    model: keras.Model, context: FitContext, dead: Sequence[int], rule: Rule | None
+    model: keras.Model,
+    context: FitContext,
+    dead: Sequence[int],
+    rule: Rule | None,
+    without: Collection[int] = (),
 ) -> tuple[Lost, ...]:
     """Make everything ready for ``fit`` to go on among the living; each of them calls this.
 
@@ -77,6 +81,10 @@ def recover(
         context: of its ``fit``.
         dead: ranks of the current group that this rank knows to be dead.
         rule: how the learning rate follows the number of ranks; None leaves it.
+        without: engines that live and are to be left out.
+
+    Returns:
+        The dead.
 
     Raises:
         GroupError: a survivor did not come.
@@ -84,7 +92,7 @@ def recover(
     """
     old = group.current()
     while True:
-        new = group.shrink()
+        new = group.form(set(old.engines) - set(without))
         try:
             root = _agree(model, context, new)
             metrics = new.allgather(root.metrics)
@@ -97,13 +105,15 @@ def recover(
         except BaseException as error:
             failures.tell_and_leave(new, error)
             raise
-    gone = [rank for rank, engine in enumerate(old.engines) if engine not in new.engines]
-    _rescale(model, context, old, new, rule)
+    gone = [rank for rank, one in enumerate(old.engines) if one not in {*new.engines, *without}]
+    factor = rate_change(rule, old.size, new.size)
+    context.rate_factor *= factor
+    scale_rates(model, factor)
     for data in context.data:
         if isinstance(data, Batches):
             data.adopt(new)
-    begin_at(context, root.position, root.samples, metrics)
-    context.losses += 1
+    begin_at(context, root.position, root.samples, [one for one in metrics if one])
+    context.restarts += 1
     return tuple(
         Lost(rank, old.engines[rank], old.hosts[rank], root.position.step, _reason(old, rank))
         for rank in sorted({*gone, *dead})
@@ -121,8 +131,9 @@ def _agree(model: keras.Model, context: FitContext, new: Group) -> _State:
     states = new.allgather(mine)
     furthest = max(_order(state.position) for state in states)
     root = next(r for r, state in enumerate(states) if _order(state.position) == furthest)
-    owners = (model, *distributed_optimizers(model))
-    broadcast_variables([one for owner in owners for one in owner.variables], root)
+    if any(state.position != states[root].position for state in states):
+        owners = (model, *distributed_optimizers(model))
+        broadcast_variables([one for owner in owners for one in owner.variables], root)
     context.position = states[root].position
     context.is_rate_steered = states[root].is_rate_steered
     mine_or_root = mine if mine.position == states[root].position else states[root]
@@ -135,14 +146,19 @@ def _order(position: Position) -> tuple[int, int, int]:
     return position.step, position.epoch, position.batch
 
 
-def _rescale(
-    model: keras.Model, context: FitContext, old: Group, new: Group, rule: Rule | None
-) -> None:
-    """Each rank keeps its batch, so the global batch shrinks, and the learning rate with it."""
-    if rule is None:
-        return
-    factor = scale_lr(1.0, rule, new.size) / scale_lr(1.0, rule, old.size)
-    context.rate_factor *= factor
+def rate_change(rule: Rule | None, old: int, new: int) -> float:
+    """By what the learning rate follows the global batch, each rank keeping its own.
+
+    Args:
+        rule: how it follows; None leaves it.
+        old: number of ranks so far.
+        new: number of ranks from now on.
+    """
+    return 1.0 if rule is None else scale_lr(1.0, rule, new) / scale_lr(1.0, rule, old)
+
+
+def scale_rates(model: keras.Model, factor: float) -> None:
+    """Multiply the learning rates that are plain numbers."""
     for optimizer in distributed_optimizers(model):
         if _rate.has_fixed_rate(optimizer):
             rate = _rate.get_rate(optimizer) * factor

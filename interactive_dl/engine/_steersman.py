@@ -45,6 +45,7 @@ class Steersman:
         self.is_paused = self.stops_now = self.stops_after_epoch = False
         self.stopped_by = ""
         self._carried_out = 0
+        self._turned: dict[str, float] = {}
         self._model = model
         self._checkpoint = checkpoint
 
@@ -52,20 +53,26 @@ class Steersman:
         """Take over what a rank of ``group`` has carried out that this one has not.
 
         A rank may have died while the others heard of a command: some then know of it, some do not.
+        An engine that joins knows of none.
         """
         mine = _Course(
             self._carried_out,
             {name: knob.get() for name, knob in self.knobs.items()},
             (self.is_paused, self.stops_now, self.stops_after_epoch, self.stopped_by),
+            self._turned,
         )
         course = max(group.allgather(mine), key=lambda one: one.carried_out)
         if course.carried_out == self._carried_out:
             return
-        self._carried_out = course.carried_out
+        self._carried_out, self._turned = course.carried_out, course.turned
         self.is_paused, self.stops_now, self.stops_after_epoch, self.stopped_by = course.orders
         differing = {k: v for k, v in course.values.items() if v != mine.values[k]}
         differing.pop(ALL_DROPOUT, None)  # the mean of the single layers' rates
         self._turn(differing)
+
+    def turn_again(self) -> None:
+        """Set again what people have set: a checkpoint may be older."""
+        self._turn(self._turned)
 
     def carry_out(
         self, sent: Sent, position: Position, *, at_epoch_end: bool
@@ -105,11 +112,6 @@ class Steersman:
                 yield self._write_checkpoint(position)
             case steering.Evaluate():
                 yield self._evaluate(position)
-            case steering.Grow():
-                raise _Refused(
-                    "Engines cannot join a training that runs. Stop it, call cluster.heal(), and"
-                    " run its cell again: it goes on from its checkpoint on all engines."
-                )
             case other:
                 raise _Refused(f"This run cannot carry out {type(other).__name__}.")
 
@@ -120,6 +122,7 @@ class Steersman:
             raise _Refused(str(error)) from error
         before = {name: self.knobs[name].get() for name in checked}
         self._turn(checked)
+        self._turned = {**self._turned, **checked}
         for name, old in before.items():
             yield events.Change(name=name, old=old, new=self.knobs[name].get())
 
@@ -153,6 +156,7 @@ class _Course:
     carried_out: int
     values: dict[str, float]
     orders: tuple[bool, bool, bool, str]
+    turned: dict[str, float]
 
 
 class _Refused(Exception):

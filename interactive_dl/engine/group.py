@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,7 @@ class Group:
 class _State:
     group: Group | None = None
     healthy: bool = False
+    stands_in: bool = False
 
     @property
     def token(self) -> str | None:
@@ -122,12 +123,25 @@ def current_and_whole() -> Group:
 
 def is_active() -> bool:
     """Whether this engine belongs to a group that can reduce."""
-    return _STATE.group is not None and _STATE.healthy
+    return _STATE.group is not None and _STATE.healthy and not _STATE.stands_in
 
 
 def mark_broken() -> None:
     """Note that a collective of the group failed: the next ``init()`` starts Horovod anew."""
     _STATE.healthy = False
+
+
+def stand_in(group: Group) -> None:
+    """Have ``init()`` give this group, which this engine is still to join, and start nothing.
+
+    It lasts until the engine forms a group, or ``leave()``.
+    """
+    _STATE.group, _STATE.healthy, _STATE.stands_in = group, True, True
+
+
+def leave() -> None:
+    """Belong to no group."""
+    _STATE.group, _STATE.healthy, _STATE.stands_in = None, False, False
 
 
 def init(
@@ -153,22 +167,24 @@ def init(
         GroupError: a member is dead, busy or did not call ``init()``.
     """
     chosen = framework or _horovod.keras_framework()
-    meeting = world.meet(engines, word=_STATE.token)
-    if not _is_kept_by(meeting):
-        _regroup(meeting)
-    group = ensure_framework(chosen)
+    if not _STATE.stands_in:
+        meeting = world.meet(engines, word=_STATE.token)
+        if not _is_kept_by(meeting):
+            _regroup(meeting)
+        ensure_framework(chosen)
     if seed is not None:
         _seed(seed)
-    return group
+    return current()
 
 
-def shrink(timeout_s: float = 20.0) -> Group:
-    """Form a group of the living members of this one; each of them calls this.
+def form(engines: Collection[int], timeout_s: float = 20.0) -> Group:
+    """Form a group of the living among ``engines``; each of them calls this.
 
     A death on the way, or one that some have not noticed yet, makes the attempt fail for all of
     them; they try again with those that are left.
 
     Args:
+        engines: ids; this engine's among them.
         timeout_s: how long to wait for members that have not noticed a death yet.
 
     Raises:
@@ -176,10 +192,10 @@ def shrink(timeout_s: float = 20.0) -> Group:
     """
     from mpi4py import MPI
 
-    old, framework = current(), _horovod.keras_framework()
+    framework = _horovod.keras_framework()
     deadline_s = time.monotonic() + timeout_s
     while True:
-        living = set(world.current().living()) & set(old.engines)
+        living = set(world.current().living()) & set(engines)
         try:
             _regroup(world.meet(living, timeout_s=max(1.0, deadline_s - time.monotonic())))
             with _all_or_none(current().comm):
@@ -200,7 +216,7 @@ def _is_kept_by(meeting: world.Meeting) -> bool:
 def ensure_framework(framework: _horovod.Framework) -> Group:
     """The current group with this framework's Horovod running on it (all members call it)."""
     group = current()
-    if not _horovod.is_running(framework):
+    if not (_STATE.stands_in or _horovod.is_running(framework)):
         _horovod.start(framework, group.comm)
     return group
 
@@ -239,7 +255,7 @@ def _enter(formed: world.Formed) -> None:
         comm=comm,
         token=_waiting.broadcast(comm, uuid.uuid4().hex, 0),
     )
-    _STATE.healthy = True
+    _STATE.healthy, _STATE.stands_in = True, False
     local.Free()
     _devices.claim(_STATE.group.local_rank)
 

@@ -38,18 +38,22 @@ def grow(survivors: Sequence[int], new: Sequence[int], folder: str, *, timeout_s
     return len(world.enter(merged, ids, world.current().my_id).ids)
 
 
-def join_parents(parents: MPI.Intercomm, folder: Path, ids: tuple[int, ...]) -> MPI.Intracomm:
-    """What a new engine does while the others ``grow``: merge, and help to start those after it."""
-    return extend(parents.Merge(high=True), folder, ids)
+def join_parents(
+    parents: MPI.Intercomm, folder: Path, ids: tuple[int, ...], *, is_invited: bool = False
+) -> MPI.Intracomm:
+    """What a new engine does while the others ``extend``: merge, and help to start the next."""
+    return extend(parents.Merge(high=True), folder, ids, is_invited=is_invited)
 
 
-def extend(comm: MPI.Intracomm, folder: Path, ids: tuple[int, ...]) -> MPI.Intracomm:
+def extend(
+    comm: MPI.Intracomm, folder: Path, ids: tuple[int, ...], *, is_invited: bool = False
+) -> MPI.Intracomm:
     """Start the engines that ``comm`` lacks of the world ``ids``, and merge with each.
 
     One at a time: mpiexec treats engines that were spawned together as one job, and ends the
     whole job when one of them dies (seen with Open MPI 5.0.11; the first world is spared).
     """
     for engine in ids[comm.size :]:
-        program, *words = engine_command(folder, engine, ids)
+        program, *words = engine_command(folder, engine, ids, is_invited=is_invited)
         comm = comm.Spawn(program, args=words, maxprocs=1).Merge(high=False)
     return comm

@@ -8,7 +8,11 @@ from pathlib import Path
 
 
 def engine_command(
-    folder: Path, engine: int | None = None, world: Sequence[int] = ()
+    folder: Path,
+    engine: int | None = None,
+    world: Sequence[int] = (),
+    *,
+    is_invited: bool = False,
 ) -> tuple[str, ...]:
     """The program that starts an engine, with its words.
 
@@ -16,8 +20,11 @@ def engine_command(
         folder: the cluster's folder.
         engine: its id; by default its rank in the world that mpiexec starts.
         world: ids by rank of the world that it is to join; by default that of mpiexec.
+        is_invited: whether it is to join a training that runs.
     """
     command = [sys.executable, "-m", "interactive_dl.engine", "--folder", str(folder)]
     if engine is not None:
         command += ["--id", str(engine), "--world", ",".join(map(str, world))]
+    if is_invited:
+        command.append("--invited")
     return tuple(command)

@@ -46,7 +46,7 @@ class Watch(keras.callbacks.Callback):
         context = _fit_context.context_of(self.model)
         self.ranks.append(engine.current().size)
         self.begun_at.append(context.begin)
-        if context.losses:
+        if context.restarts:
             path = self.checkpoint.write()
             if engine.current().rank == 0:
                 shutil.copy(path, self.folder / "agreed.keras")

@@ -245,7 +245,7 @@ def test_what_a_run_has_no_means_for_is_refused(group, command) -> None:
     trained(group, keras.optimizers.SGD(**SGD), line)
     if group.rank == 0:
         (refused,) = line.of(events.CommandRefused)
-        assert "The run has no" in refused.reason or "cell again" in refused.reason
+        assert "The run has no" in refused.reason or "in a cluster" in refused.reason
 
 
 def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> None:

@@ -41,7 +41,7 @@ class EngineRow:
         rank: in the world.
         host: host name.
         pid: process id.
-        state: ``ready`` or ``dead``.
+        state: ``starting``, ``ready`` or ``dead``.
         reason: why it died; empty for the living.
         load: what it uses.
     """
@@ -50,7 +50,7 @@ class EngineRow:
     rank: int
     host: str
     pid: int
-    state: Literal["ready", "dead"]
+    state: Literal["starting", "ready", "dead"]
     reason: str
     load: Load
 
