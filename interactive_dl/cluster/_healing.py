@@ -105,7 +105,8 @@ def _why_not(growing: Any, chosen: Plan) -> str:
     if told:
         return (
             f"Dead engines were not replaced. {told[0].evalue} Then type: cluster.heal() again, or"
-            " cluster.restart() for fresh engines."
+            " cluster.restart() for fresh engines. A training that goes on takes new engines in"
+            " with run.grow()."
         )
     silent = [
         engine

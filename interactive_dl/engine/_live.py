@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from interactive_dl.engine import _control, _growth, _phases, _program, _rate, _told
+from interactive_dl.engine import _control, _growth, _phases, _printed, _program, _rate, _told
 from interactive_dl.engine import knobs as _knobs
 from interactive_dl.engine._checkpoint import Checkpoint
 from interactive_dl.engine._control import Flag
@@ -187,6 +187,7 @@ class Live(keras.callbacks.Callback):
             self._told = _told.open(self._group, self.name, self._started)
             self.run = self._told.run
         self._context.exits.push(self._leave)
+        self._context.exits.enter_context(_printed.told(self._told.tell))
         self.is_open = True
 
     def _go_on(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
+from interactive_dl.telemetry._columns import Block
 from interactive_dl.telemetry.events import Record
 
 PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
@@ -16,43 +17,68 @@ RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
 ORIGIN = ("engine", "seq")
 
 
-def progress_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events = [record.event for record in records]
-    own = ("step", "epoch", "learning_rate", "samples_per_s", "step_time_s")
-    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
+def report_blocks(records: list[Record]) -> tuple[Block, Block]:
+    """Of records of ``Progress``: how the training stood, and where the ranks' time went.
 
-
-def epochs_block(records: list[Record]) -> dict[str, np.ndarray]:
-    events = [record.event for record in records]
-    own = ("step", "epoch", "duration_s")
-    return _metrics_block(events) | _attributes(events, own) | _origin_block(records)
-
-
-def ranks_block(records: list[Record]) -> dict[str, np.ndarray]:
+    Nearly all records are such, and there may be a million of them: list comprehensions of one
+    attribute are the fastest way to their numbers.
+    """
     events: list[Any] = [record.event for record in records]
+    origin = {"step": _floats([event.step for event in events]), **_origin_block(records)}
+    progress = {
+        **_metrics_block(events),
+        "epoch": _floats([event.epoch for event in events]),
+        "learning_rate": _numbers([event.learning_rate for event in events]),
+        "samples_per_s": _numbers([event.samples_per_s for event in events]),
+        "step_time_s": _floats([event.step_time_s for event in events]),
+        **origin,
+    }
     ranks = [event.ranks for event in events]
-    block = {name: _padded(list(map(attrgetter(name), ranks))) for name in PHASES}
-    return block | _attributes(events, ("step",)) | _origin_block(records)
+    told = [one for one in ranks if one is not None]
+    if len(told) < len(ranks):
+        has_ranks = np.array([one is not None for one in ranks])
+        origin = {name: column[has_ranks] for name, column in origin.items()}
+    phases = {
+        "data_wait_s": _padded([one.data_wait_s for one in told]),
+        "compute_s": _padded([one.compute_s for one in told]),
+        "allreduce_wait_s": _padded([one.allreduce_wait_s for one in told]),
+        "other_s": _padded([one.other_s for one in told]),
+    }
+    return progress, {**phases, **origin}
 
 
-def resources_block(records: list[Record]) -> dict[str, np.ndarray]:
+def epochs_block(records: list[Record]) -> Block:
+    """Of records of ``EpochEnded``."""
+    events: list[Any] = [record.event for record in records]
+    own = {
+        "step": _floats([event.step for event in events]),
+        "epoch": _floats([event.epoch for event in events]),
+        "duration_s": _floats([event.duration_s for event in events]),
+    }
+    return {**_metrics_block(events), **own, **_origin_block(records)}
+
+
+def resources_block(records: list[Record]) -> Block:
+    """Of records of ``Resources``."""
     events = [record.event for record in records]
-    block = {name: _padded(list(map(attrgetter(name), events))) for name in RESOURCES}
-    return block | _origin_block(records)
+    used = {name: _padded([getattr(event, name) for event in events]) for name in RESOURCES}
+    return {**used, **_origin_block(records)}
 
 
 def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
     all_metrics = [event.metrics for event in events]
     names = set().union(*all_metrics)
+    if set(map(len, all_metrics)) == {len(names)}:  # all have all
+        return {name: _numbers([metrics[name] for metrics in all_metrics]) for name in names}
     return {name: _numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
 
 
-def _attributes(values: list[Any], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    return {name: _numbers(list(map(attrgetter(name), values))) for name in names}
-
-
 def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
-    return _attributes(records, ("time_s", *ORIGIN))
+    return {
+        "time_s": _floats([record.time_s for record in records]),
+        "engine": _floats([record.engine for record in records]),
+        "seq": _floats([record.seq for record in records]),
+    }
 
 
 def _numbers(values: list[Any]) -> np.ndarray:
@@ -60,14 +86,16 @@ def _numbers(values: list[Any]) -> np.ndarray:
     return np.array(values, dtype=float)
 
 
+def _floats(values: list[float]) -> np.ndarray:
+    """Read-only; twice as fast as np.array, which looks for what its numbers are."""
+    return np.frombuffer(struct.pack(f"{len(values)}d", *values))
+
+
 def _padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
     """Float array of shape (rows, longest row), NaN where a row is shorter."""
     widths = set(map(len, rows))
     if len(widths) == 1:
-        (width,) = widths
-        shape = (len(rows), width)
-        # Three times faster than np.array, which looks at every row.
-        return np.fromiter(chain.from_iterable(rows), float, len(rows) * width).reshape(shape)
+        return _floats(list(chain.from_iterable(rows))).reshape(len(rows), *widths)
     filled = np.full((len(rows), max(widths, default=0)), np.nan)
     for into, row in zip(filled, rows, strict=True):
         into[: len(row)] = row

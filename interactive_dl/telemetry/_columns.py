@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from interactive_dl.telemetry._timeline import age
-from interactive_dl.telemetry.events import Record
-
 Block = Mapping[str, np.ndarray]
 Order = tuple[str, ...]
-_FOLDED_AT = 4096  # while they are still in the processor's cache, and before they fill the memory
+Row = Mapping[str, float]
 
 
 class Columns(Mapping[str, np.ndarray]):
@@ -20,6 +17,13 @@ class Columns(Mapping[str, np.ndarray]):
     def __init__(self, arrays: Mapping[str, np.ndarray], rows: int) -> None:
         self._arrays = dict(arrays)
         self.rows = rows
+
+    def without(self, rows: np.ndarray) -> Columns:
+        """The same columns without some rows: bool, shape (rows,)."""
+        if not rows.any():
+            return self
+        kept = {name: _read_only(array[~rows]) for name, array in self._arrays.items()}
+        return Columns(kept, self.rows - int(rows.sum()))
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
@@ -35,40 +39,36 @@ class Columns(Mapping[str, np.ndarray]):
 
 
 class Table:
-    """Turns records into rows, when somebody looks.
+    """Rows in order, added block by block.
 
-    Records come in any order; rows are sorted. Taking records costs little, looking costs
-    what has come since somebody looked last.
+    Blocks may come in any order. Adding one costs what it has, unless it belongs before others.
 
     Args:
-        to_block: the columns of some records, each with one entry (or one row) per record.
         order: names of columns to sort by, the most significant first.
     """
 
-    def __init__(self, to_block: Callable[[list[Record]], Block], order: Order) -> None:
-        self._to_block = to_block
+    def __init__(self, order: Order) -> None:
         self._order = order
-        self._pending: list[Record] = []
         self._rows = 0
         self._grown: dict[str, np.ndarray] = {}
         self._shown: Columns | None = None
-        self.latest: Record | None = None
+        self._newest: Row | None = None
 
-    def take(self, record: Record) -> None:
-        """Add a record."""
-        self.extend((record,))
+    def append(self, block: Block) -> None:
+        """Add rows.
 
-    def extend(self, records: Iterable[Record]) -> None:
-        """Add records."""
-        self._pending += records
-        if len(self._pending) >= _FOLDED_AT:
-            self._fold()
-            self._shown = None
+        Args:
+            block: the columns of ``order``, ``time_s``, ``engine`` and ``seq``, and others.
+        """
+        begin, self._rows = self._rows, self._rows + len(block["time_s"])
+        for name in {**self._grown, **block}:
+            self._grown[name] = _append(self._grown.get(name), block.get(name), begin, self._rows)
+        self._shown = self._newest = None
+        self._sort(begin)
 
     def columns(self, names: Sequence[str]) -> Columns:
         """All rows so far, also of the columns ``names`` if nothing was ever in them."""
-        if self._pending or self._shown is None:
-            self._fold()
+        if self._shown is None:
             arrays = {
                 name: _read_only(self._grown[name][: self._rows]) for name in sorted(self._grown)
             }
@@ -76,29 +76,13 @@ class Table:
             self._shown = Columns(dict.fromkeys(names, absent) | arrays, self._rows)
         return self._shown
 
-    def newest(self) -> Record | None:
-        """The record with the latest time."""
-        if self._pending:
-            self._fold()
-            self._shown = None
-        return self.latest
-
-    def _fold(self) -> None:
-        records, self._pending = self._pending, []
-        if not records:
-            return
-        block = self._to_block(records)
-        self._note_latest(records, block["time_s"])
-        begin, self._rows = self._rows, self._rows + len(records)
-        for name in {**self._grown, **block}:
-            self._grown[name] = _append(self._grown.get(name), block.get(name), begin, self._rows)
-        self._sort(begin)
-
-    def _note_latest(self, records: list[Record], time_s: np.ndarray) -> None:
-        candidates = [records[row] for row in np.flatnonzero(time_s == time_s.max())]
-        if self.latest is not None:
-            candidates.append(self.latest)
-        self.latest = max(candidates, key=age)
+    def newest(self) -> Row | None:
+        """The cells of the row with the latest time, by column; None without rows."""
+        if self._newest is None and self._rows:
+            rows = {name: grown[: self._rows] for name, grown in self._grown.items()}
+            latest = np.flatnonzero(rows["time_s"] == rows["time_s"].max())
+            self._newest = max((_row(rows, int(at)) for at in latest), key=age_of_row)
+        return self._newest
 
     def _sort(self, begin: int) -> None:
         """Only what is out of order costs: new rows nearly always belong at the end."""
@@ -114,22 +98,33 @@ class Table:
         self._grown = {name: grown[: self._rows][order] for name, grown in self._grown.items()}
 
 
+def age_of_row(row: Row) -> tuple[float, float, float]:
+    """Sorts rows as ``age`` sorts the records that they are of."""
+    return row["time_s"], row["engine"], row["seq"]
+
+
+def _row(block: Block, at: int) -> Row:
+    return {name: float(column[at]) for name, column in block.items() if column.ndim == 1}
+
+
 def _append(grown: np.ndarray | None, block: np.ndarray | None, begin: int, end: int) -> np.ndarray:
     """``grown`` with ``block`` in its rows ``begin .. end - 1``, and room for more after them."""
-    some = block if block is not None else grown
-    assert some is not None
-    width = max(
-        (one.shape[1] for one in (grown, block) if one is not None and one.ndim > 1), default=0
-    )
-    cell = (width,) if some.ndim > 1 else ()
-    if grown is None or len(grown) < end or grown.shape[1:] != cell:
-        roomy = np.full((2 * end, *cell), np.nan)
-        if grown is not None:
-            roomy[(slice(begin), *map(slice, grown.shape[1:]))] = grown[:begin]
+    width = max(one.shape[1:] for one in (grown, block) if one is not None)
+    if grown is None or len(grown) < end or grown.shape[1:] != width:
+        # The system gives memory when it is written to: room costs nothing yet, copying does.
+        roomy = np.empty((4 * end, *width))
+        _fill(roomy[:begin], None if grown is None else grown[:begin])
         grown = roomy
-    if block is not None:
-        grown[(slice(begin, end), *map(slice, block.shape[1:]))] = block
+    _fill(grown[begin:end], block)
     return grown
+
+
+def _fill(into: np.ndarray, rows: np.ndarray | None) -> None:
+    """Write rows, and NaN where they are narrower, or there are none."""
+    if rows is None or rows.shape != into.shape:
+        into[...] = np.nan
+    if rows is not None:
+        into[(slice(None), *map(slice, rows.shape[1:]))] = rows
 
 
 def _is_sorted(order: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import le
 from typing import Any
 
 from interactive_dl.telemetry.events import Record
@@ -15,20 +16,24 @@ class Timeline:
         self._records: list[Record] = []
         self._sorted = True
 
-    def take(self, record: Record) -> None:
-        if self._sorted and self._records and age(record) < age(self._records[-1]):
-            self._sorted = False
-        self._records.append(record)
+    def extend(self, records: list[Record]) -> None:
+        """Add records, in any order."""
+        if self._sorted:
+            ages = list(map(age, self._records[-1:] + records))
+            self._sorted = all(map(le, ages, ages[1:]))
+        self._records += records
         if self._keep is not None and len(self._records) > 2 * self._keep:
             del self.records()[: -self._keep]
 
     def records(self) -> list[Record]:
+        """By age."""
         if not self._sorted:
             self._records.sort(key=age)
             self._sorted = True
         return self._records
 
     def events(self) -> tuple[Any, ...]:
+        """Of the last ``keep`` of them."""
         records = self.records()
         shown = records if self._keep is None else records[-self._keep :]
         return tuple(record.event for record in shown)

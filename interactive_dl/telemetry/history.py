@@ -20,11 +20,10 @@ from interactive_dl.telemetry._blocks import (
     PHASES,
     RESOURCES,
     epochs_block,
-    progress_block,
-    ranks_block,
+    report_blocks,
     resources_block,
 )
-from interactive_dl.telemetry._columns import Columns, Table
+from interactive_dl.telemetry._columns import Columns, Table, age_of_row
 from interactive_dl.telemetry._seen import Seen
 from interactive_dl.telemetry._timeline import Timeline, age
 from interactive_dl.telemetry.events import (
@@ -59,6 +58,8 @@ Kind = Literal["progress", "epochs", "ranks"]
 LOG_LINES = 2000
 _PROGRESS = ("step", "time_s", "epoch", "learning_rate", "samples_per_s", "step_time_s")
 _EPOCHS = ("step", "time_s", "epoch", "duration_s")
+_BY_STEP = ("step", "time_s", *ORIGIN)
+_BY_TIME = ("time_s", *ORIGIN)
 
 _RARE: tuple[type, ...] = (
     Started,
@@ -124,18 +125,17 @@ class History:
         self.dropped = 0
         self._lock = threading.RLock()
         self._seen: dict[int, Seen] = {}
-        self._progress = Table(progress_block, ("step", "time_s", *ORIGIN))
-        self._epochs = Table(epochs_block, ("step", "time_s", *ORIGIN))
-        self._ranks = Table(ranks_block, ("step", "time_s", *ORIGIN))
-        self._resources = Table(resources_block, ("time_s", *ORIGIN))
+        self._progress, self._ranks, self._epochs = (Table(_BY_STEP) for _ in range(3))
+        self._resources = Table(_BY_TIME)
         self._log = Timeline(keep=LOG_LINES)
         self._others: dict[type, Timeline] = {kind: Timeline() for kind in _RARE}
-        self._takes: dict[type, Callable[[Record], None]] = {
-            EpochEnded: self._epochs.take,
-            Resources: self._resources.take,
-            LogLine: self._log.take,
+        self._takes: dict[type, Callable[[list[Record]], None]] = {
+            Progress: self._take_reports,
+            EpochEnded: lambda records: self._epochs.append(epochs_block(records)),
+            Resources: lambda records: self._resources.append(resources_block(records)),
+            LogLine: self._log.extend,
             Dropped: self._take_dropped,
-            **{kind: timeline.take for kind, timeline in self._others.items()},
+            **{kind: timeline.extend for kind, timeline in self._others.items()},
         }
 
     # -- adding ----------------------------------------------------------------------------------
@@ -155,13 +155,8 @@ class History:
             for run in {record.run for record in records}:
                 self._check(run)
             new = self._unseen(records)
-            # Nearly all are reports, and there may be a million of them.
-            reports: list[Any] = [record for record in new if type(record.event) is Progress]
-            self._progress.extend(reports)
-            self._ranks.extend([report for report in reports if report.event.ranks is not None])
-            for record in new if len(reports) < len(new) else ():
-                if type(record.event) is not Progress:
-                    self._takes[type(record.event)](record)
+            for kind in {type(record.event) for record in new}:
+                self._takes[kind]([record for record in new if type(record.event) is kind])
 
     def _check(self, run: str) -> None:
         self.run = self.run or run
@@ -183,8 +178,14 @@ class History:
         self.duplicates += len(records) - len(new)
         return new
 
-    def _take_dropped(self, record: Record) -> None:
-        self.dropped += record.event.count  # type: ignore[union-attr]
+    def _take_reports(self, records: list[Record]) -> None:
+        progress, ranks = report_blocks(records)
+        self._progress.append(progress)
+        self._ranks.append(ranks)
+
+    def _take_dropped(self, records: list[Record]) -> None:
+        dropped: list[Any] = [record.event for record in records]
+        self.dropped += sum(event.count for event in dropped)
 
     # -- what is wrong with the records -----------------------------------------------------------
 
@@ -238,14 +239,19 @@ class History:
 
     def _position(self) -> tuple[int, int]:
         with self._lock:
-            told = [table.newest() for table in (self._progress, self._epochs)]
-            told += [one for one in self._others[Ended].records() if one.engine != RECORDER]
+            known = [
+                (age_of_row(row), int(row["step"]), int(row["epoch"]))
+                for row in (self._progress.newest(), self._epochs.newest())
+                if row is not None
+            ]
+            known += [
+                (age(record), record.event.step, record.event.epoch)  # type: ignore[union-attr]
+                for record in self._others[Ended].records()
+                if record.engine != RECORDER
+            ]
             started = self.started
-            known = [record for record in told if record is not None]
-            if not known:
-                return (started.first_step, started.first_epoch) if started else (0, 0)
-            latest: Any = max(known, key=age).event
-            return latest.step, latest.epoch
+            first = (started.first_step, started.first_epoch) if started else (0, 0)
+            return max(known)[1:] if known else first
 
     # -- columns ----------------------------------------------------------------------------------
 
@@ -284,8 +290,15 @@ class History:
         return ResourceHistory(found["time_s"], **used)
 
     def _columns(self, table: Table, names: tuple[str, ...]) -> Columns:
+        """Rows that hold: a run that went back to a checkpoint has done later steps again."""
         with self._lock:
-            return table.columns(names)
+            found = table.columns(names)
+            changes = self._others[GroupChanged].records() if "step" in names else []
+            for change in changes:
+                assert isinstance(change.event, GroupChanged)
+                is_later = found["step"] > change.event.step
+                found = found.without(is_later & (found["time_s"] < change.time_s))
+            return found
 
     # -- commands ---------------------------------------------------------------------------------
 

@@ -13,10 +13,12 @@ brings it to the disk.
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib.metadata
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +76,19 @@ class Chunk(NamedTuple):
     def is_last(self) -> bool:
         """Whether it reaches the journal's end."""
         return self.next_offset >= self.size
+
+    def parts(self, limit_bytes: int) -> Iterator[Chunk]:
+        """The chunk in pieces of whole lines, each as short as possible from ``limit_bytes`` on.
+
+        There is at least one, be it empty.
+        """
+        begin = 0
+        while True:
+            end = self.data.find(b"\n", begin + limit_bytes - 1) + 1 or len(self.data)
+            yield Chunk(self.offset + begin, self.data[begin:end], self.size)
+            if end == len(self.data):
+                return
+            begin = end
 
 
 class BriefEvent(msgspec.Struct, frozen=True, gc=False):
@@ -290,7 +305,8 @@ def decode(chunk: Chunk, of: str) -> list[Record]:
         decode_header(data[:end], of)
         data = data[end:]
     try:
-        return _RECORDS.decode_lines(data)
+        with _no_collections():
+            return _RECORDS.decode_lines(data)
     except msgspec.MsgspecError as error:
         raise JournalError(
             f"A line of {of} after byte {chunk.offset} is no record that this version of"
@@ -371,6 +387,20 @@ def journals(folder: Path) -> dict[str, Path]:
     """The journals of a folder by run, the newest last."""
     paths = {path.name.removesuffix(SUFFIX): path for path in folder.glob(f"*{SUFFIX}")}
     return dict(sorted(paths.items(), key=lambda item: (origin(item[0]).began_s, item[0])))
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Without the garbage collector, which would look at each of many new objects, again and again:
+    records form no cycles.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _lock(path: Path, descriptor: int) -> None:

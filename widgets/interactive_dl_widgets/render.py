@@ -147,7 +147,7 @@ def meter(share: float | None, text: str) -> str:
 
 def _engine(row: EngineRow, most_bytes: int, has_gpus: bool) -> str:
     load = row.load
-    state = badge(row.state, "good" if row.state == "ready" else "bad")
+    state = badge(row.state, {"ready": "good", "starting": "wait", "dead": "bad"}[row.state])
     cells = [str(row.rank), str(row.id), escape(row.host), str(row.pid), state]
     if row.state == "dead":
         width = 2 + has_gpus

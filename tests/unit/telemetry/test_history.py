@@ -159,6 +159,30 @@ def test_columns_that_were_handed_out_stay_as_they_are() -> None:
         before[0] = 1
 
 
+def test_steps_that_were_done_again_after_going_back_are_left_out() -> None:
+    history = history_of(
+        *told(
+            _STARTED,
+            *(progress(step, loss=float(step)) for step in (8, 9, 10)),
+            events.EpochEnded(1, 10, {"loss": 10.0}, 1.0),
+            events.GroupChanged((3, 5), ("a", "b"), step=8),
+            *(progress(step, loss=-float(step)) for step in (9, 10)),
+        )
+    )
+    assert history.progress["step"].tolist() == [8, 9, 10]
+    assert history.progress["loss"].tolist() == [8, -9, -10]
+    assert history.rank_times.step.tolist() == [8, 9, 10]
+    assert history.epochs["step"].tolist() == []
+    assert history.step == 10
+    assert len(history.frame()) == 3
+
+
+def test_steps_before_a_smaller_group_stay() -> None:
+    changed = events.GroupChanged((3,), ("a",), step=9)
+    history = history_of(*told(_STARTED, progress(8), progress(9), changed, progress(10)))
+    assert history.progress["step"].tolist() == [8, 9, 10]
+
+
 def test_rank_times_are_padded_where_the_group_was_smaller() -> None:
     history = history_of(*told(progress(1, ranks=1), progress(2, ranks=3), progress(3, ranks=2)))
     np.testing.assert_array_equal(
