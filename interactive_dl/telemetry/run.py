@@ -29,7 +29,7 @@ TIMEOUT_S = 30.0
 _ANSWER_S = 5.0
 _LONG_POLL_S = 1.0
 _RETRY_S = 0.5
-_PART_BYTES = 2**18  # what is made of them fits into a processor's cache, where adding it is faster
+_PART_BYTES = 2**17  # what is made of them fits into a processor's cache, where adding it is faster
 _LOG = logging.getLogger(__name__)
 
 Callback = Callable[["Run", list[Record]], None]
@@ -335,14 +335,17 @@ class _Follower:
             if piece is None:
                 return False
             for part in piece.chunk.parts(_PART_BYTES):
-                records = journal.decode(part, self._run.id)
-                self._offset = part.next_offset
-                self.is_up_to_date |= part.is_last
-                self.problem = None
-                self._run._take(self, records)
+                self._take(part)
             if piece.is_over:
                 return True
         return True
+
+    def _take(self, part: journal.Chunk) -> None:
+        records = journal.decode(part, self._run.id)
+        self._offset = part.next_offset
+        self.is_up_to_date |= part.is_last
+        self.problem = None
+        self._run._take(self, records)
 
     def _fail(self, error: TelemetryError) -> None:
         self.problem = error

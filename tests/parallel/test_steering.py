@@ -248,6 +248,21 @@ def test_what_a_run_has_no_means_for_is_refused(group, command) -> None:
         assert "The run has no" in refused.reason or "in a cluster" in refused.reason
 
 
+class Prints(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        print(f"epoch {epoch} of rank {engine.current().rank}")
+
+
+def test_what_rank_0_prints_is_told(group, capsys) -> None:
+    line = ScriptedLine({})
+    trained(group, keras.optimizers.SGD(**SGD), line, callbacks=[Prints()])
+    print("after the training")
+    lines = [f"epoch {epoch} of rank {group.rank}" for epoch in range(2)]
+    assert [*lines, "after the training"] == capsys.readouterr().out.splitlines()[-3:]
+    if group.rank == 0:
+        assert line.of(events.LogLine) == [events.LogLine("stdout", text) for text in lines]
+
+
 def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> None:
     line = ScriptedLine({1: [SetKnobs({"steps_per_report": 1})]})
     trained(group, keras.optimizers.SGD(**SGD), line, epochs=3)

@@ -33,6 +33,8 @@ def header(name: str, run_id: str, standing: Standing) -> str:
     facts.append(_of("step", standing.step, standing.steps))
     if standing.learning_rate is not None:
         facts.append(f"learning rate {number(standing.learning_rate)}")
+    if standing.checkpoint is not None:
+        facts.append(f"checkpoint at step {standing.checkpoint:,}")
     left = f"{duration(standing.left_s)} left" if standing.left_s is not None else ""
     percent = "" if standing.done is None else f"{100 * standing.done:.0f} %"
     bar = ""
@@ -112,6 +114,14 @@ def losses(lost: Sequence[RankLost]) -> str:
         f" {escape(one.host)}) after step {one.last_step}: {escape(one.reason)}</div>"
         for one in lost
     )
+
+
+def untold(count: int) -> str:
+    """What the curves lack; empty if they lack nothing."""
+    if not count:
+        return ""
+    what = "1 event was" if count == 1 else f"{count:,} events were"
+    return f'<div class="idl-faint">{what} lost on the way here: curves may have gaps.</div>'
 
 
 def cluster_header(cluster_id: str, state: str, reason: str, engines: int) -> str:

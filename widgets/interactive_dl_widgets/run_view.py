@@ -16,6 +16,7 @@ from interactive_dl_widgets._refresher import Refresher
 from interactive_dl_widgets._still import Still, view_of
 from interactive_dl_widgets.views.commands import Asked, rows
 from interactive_dl_widgets.views.standing import Standing, standing
+from interactive_dl_widgets.views.stills import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,12 @@ _BUTTONS: dict[str, tuple[steering.AnyCommand, str, str, str]] = {
         "End the training with this epoch",
     ),
     "checkpoint": (steering.WriteCheckpoint(), "Checkpoint", "save", "Write a checkpoint now"),
+    "grow": (
+        steering.Grow(),
+        "Grow",
+        "plus",
+        "Take new engines in for the ranks that were lost; the training goes on meanwhile",
+    ),
     "evaluate": (steering.Evaluate(), "Evaluate", "check", "Validate now"),
 }
 
@@ -59,7 +66,7 @@ class RunView(ipywidgets.VBox):
         self._life = threading.Lock()
         self._unsubscribe: Callable[[], None] | None = None
         self._still: Still | None = None
-        self._is_kept = False
+        self._taken = Taken()
 
         self._header, self._losses = _layout.text(), _layout.text()
         self._metric = panels.MetricPanel(self._refresher.poke)
@@ -121,11 +128,12 @@ class RunView(ipywidgets.VBox):
             history = self.run.history
             now = standing(history)
             self._header.value = render.header(self.run.name, self.run.id, now)
-            self._losses.value = render.losses(history.losses_of_ranks)
+            lost = render.losses(history.losses_of_ranks)
+            self._losses.value = lost + render.untold(now.untold)
             self._enable(now)
             for panel in self._panels:
                 panel.draw(history)
-            if now.is_over and not self._is_kept:
+            if self._taken.is_outdated(now.state, time.monotonic()):
                 self._keep_still()
 
     # -- steering --------------------------------------------------------------------------------
@@ -150,8 +158,8 @@ class RunView(ipywidgets.VBox):
     def _enable(self, now: Standing) -> None:
         is_paused = now.state == "paused"
         for name, button in self._buttons.items():
-            useless = {"pause": is_paused, "resume": not is_paused}.get(name, False)
-            button.disabled = now.is_over or useless
+            useless = {"pause": is_paused, "resume": not is_paused, "grow": not now.missing}
+            button.disabled = now.is_over or useless.get(name, False)
 
     # -- how -------------------------------------------------------------------------------------
 
@@ -162,7 +170,7 @@ class RunView(ipywidgets.VBox):
         if self._still is not None:
             captioned = [(panel.title, panel.figure) for panel in self._plots]
             self._still.keep(captioned, self._words())
-            self._is_kept = self.run.history.ended is not None
+            self._taken = Taken(self.run.state, time.monotonic())
 
     def _words(self) -> str:
         """What a picture of the run says besides its plots."""

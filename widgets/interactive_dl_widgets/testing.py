@@ -138,6 +138,10 @@ class FakeRun:
         """Pretend to validate."""
         return self.send(steering.Evaluate(), wait=wait)
 
+    def grow(self, *, wait: bool = True) -> Any:
+        """Have the lost ranks replaced."""
+        return self.send(steering.Grow(), wait=wait)
+
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until it is over."""
         if self._thread is not None:
@@ -291,9 +295,18 @@ class FakeRun:
             case steering.Evaluate():
                 loss = self.progress(step).metrics["loss"] or 0.0
                 self.feed(events.Evaluated(step, {"val_loss": loss + 0.05}))
+            case steering.Grow():
+                return self._grow(id, step)
             case steering.WriteCheckpoint():
                 epoch = step // self.plan.steps_per_epoch
                 self.feed(events.CheckpointWritten(step, epoch, f"{self.name}.keras"))
+        return events.CommandApplied(id, step)
+
+    def _grow(self, id: str, step: int) -> events.CommandApplied | events.CommandRefused:
+        full, groups = self.started(), self.history.groups
+        if not groups or len(groups[-1].engines) == len(full.engines):
+            return events.CommandRefused(id, f"The run has all {len(full.engines)} ranks.")
+        self.feed(events.GroupChanged(full.engines, full.hosts, step, "engines joined"))
         return events.CommandApplied(id, step)
 
     def _turn(

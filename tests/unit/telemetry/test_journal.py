@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import time
@@ -64,6 +65,34 @@ def test_any_limit_gives_every_whole_line_once(
         found, offset = found + chunk.data, chunk.next_offset
     assert found == path.read_bytes()
     assert chunk.is_last
+
+
+@given(st.lists(st.binary(max_size=9).filter(lambda text: b"\n" not in text)), st.integers(1, 30))
+def test_the_parts_of_a_chunk_are_its_lines_in_pieces(lines: list[bytes], limit_bytes: int) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    chunk = journal.Chunk(7, data, 7 + len(data))
+    parts = list(chunk.parts(limit_bytes))
+    assert b"".join(part.data for part in parts) == data
+    offsets = [7, *(part.next_offset for part in parts)]
+    assert [part.offset for part in parts] == offsets[:-1]
+    assert [part.is_last for part in parts] == [False] * (len(parts) - 1) + [True]
+    for part in parts:
+        assert part.data.endswith(b"\n") or not data
+        assert b"\n" not in part.data[limit_bytes - 1 : -1]
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_decoding_leaves_the_garbage_collector_as_it_was(
+    writer: Writer, path: Path, is_enabled: bool
+) -> None:
+    writer.append([line(0), b"no record"])
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        with pytest.raises(JournalError):
+            seqs(path)
+        assert gc.isenabled() is is_enabled
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", line(2), b"x" * 200_000])

@@ -123,6 +123,26 @@ def test_a_paused_run_can_be_resumed_and_one_that_is_over_cannot_be_steered(
     assert all(one.disabled for one in buttons)
 
 
+def test_a_run_grows_where_it_has_lost_ranks(view: RunView, run: FakeRun) -> None:
+    view.draw()
+    assert button(view, "Grow").disabled
+    run.feed(events.GroupChanged((0,), ("here",), step=3, reason="lost rank 1"))
+    view.draw()
+    button(view, "Grow").click()
+    assert run.history.commands[-1].command == steering.Grow()
+    run.feed(events.GroupChanged((0, 2), ("here", "here"), step=9, reason="engine 2 joined"))
+    view.draw()
+    assert button(view, "Grow").disabled
+
+
+def test_what_was_lost_on_the_way_is_said(view: RunView, run: FakeRun) -> None:
+    view.draw()
+    assert "lost on the way" not in words(view)
+    run.feed(events.Dropped(3))
+    view.draw()
+    assert "3 events were lost on the way" in words(view)
+
+
 def test_a_line_is_logged_once(view: RunView, run: FakeRun) -> None:
     run.feed(events.LogLine("stdout", "one"))
     view.draw()

@@ -46,6 +46,22 @@ def test_a_run_that_is_over_has_nothing_left_but_a_reason() -> None:
     )
 
 
+def test_ranks_that_were_not_replaced_are_missing() -> None:
+    lost = events.GroupChanged((1,), ("b",), 3, "lost rank 0")
+    joined = events.GroupChanged((1, 2), ("b", "b"), 9, "engine 2 joined")
+    assert standing(told(started())).missing == 0
+    assert standing(told(started(), lost)).missing == 1
+    assert standing(told(started(), lost, joined)).missing == 0
+
+
+def test_dropped_and_missing_events_and_the_last_checkpoint_are_known() -> None:
+    history = told(started(), events.Dropped(3), events.CheckpointWritten(5, 0, "a.keras"))
+    history.add(events.Record("r", 0, 7, 7.0, events.CheckpointWritten(9, 1, "a.keras")))
+    view = standing(history)
+    assert view.untold == 3 + 4
+    assert view.checkpoint == 9
+
+
 def test_a_diverged_learning_rate_is_not_shown() -> None:
     assert standing(told(progress(1, learning_rate=None))).learning_rate is None
     assert standing(told(progress(1, learning_rate=0.5))).learning_rate == 0.5

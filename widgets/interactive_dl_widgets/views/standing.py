@@ -29,6 +29,9 @@ class Standing:
         done: share of the work, 0 .. 1; None where nobody knows.
         left_s: seconds that the rest will take; None where nobody knows.
         learning_rate: of the last step that was told; None before.
+        missing: ranks that were lost and not replaced.
+        checkpoint: step of the latest checkpoint; None before the first.
+        untold: events that were dropped, or are missing in the journal.
     """
 
     state: str
@@ -41,6 +44,9 @@ class Standing:
     done: float | None
     left_s: float | None
     learning_rate: float | None
+    missing: int = 0
+    checkpoint: int | None = None
+    untold: int = 0
 
 
 def standing(history: History) -> Standing:
@@ -62,6 +68,9 @@ def standing(history: History) -> Standing:
         done=done,
         left_s=None if ended or done is None else _left_s(history, done),
         learning_rate=float(rates[-1]) if len(rates) and np.isfinite(rates[-1]) else None,
+        missing=_missing(history),
+        checkpoint=history.checkpoints[-1].step if history.checkpoints else None,
+        untold=history.dropped + _gaps(history),
     )
 
 
@@ -101,6 +110,17 @@ def _left_s(history: History, done: float) -> float | None:
     # The median: a pause makes one long interval, not all of them.
     step_s = float(np.median(np.diff(times_s) / np.maximum(np.diff(steps), 1)))
     return (1 - done) * started.epochs * started.steps_per_epoch * step_s
+
+
+def _missing(history: History) -> int:
+    if history.started is None or not history.groups:
+        return 0
+    return max(0, len(history.started.engines) - len(history.groups[-1].engines))
+
+
+def _gaps(history: History) -> int:
+    gaps = (gap for gaps in history.gaps.values() for gap in gaps)
+    return sum(last - first + 1 for first, last in gaps)
 
 
 def _reason(history: History) -> str:

@@ -1,0 +1,46 @@
+"""A run that is read from its journal's file."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from interactive_dl.telemetry import events, journal
+from interactive_dl.telemetry.events import Record
+from interactive_dl.telemetry.run import Run, open_run
+
+RUN = "rpv-20260314-101500-a1b2"
+_EVENTS = 20_000
+
+
+def _written(folder: Path) -> Path:
+    """A journal that is read in more than one piece."""
+    path = journal.path_of(folder, RUN)
+    writer = journal.Writer.open(path, RUN)
+    them = [events.LogLine("stdout", "a line") for _ in range(_EVENTS)]
+    records = [Record(RUN, 0, seq, 1.5, event) for seq, event in enumerate(them)]
+    writer.append([events.encode(record) for record in records])
+    assert writer.size > 2 * journal.LIMIT_BYTES
+    writer.close()
+    return path
+
+
+def test_a_subscriber_may_look_at_the_history_while_the_past_is_still_being_read(
+    tmp_path: Path,
+) -> None:
+    came: list[int] = []
+    has_all = threading.Event()
+
+    def look(run: Run, records: list[Record]) -> None:
+        assert records[-1].event in run.history.log
+        came.extend(record.seq for record in records)
+        if came[-1] == _EVENTS - 1:
+            has_all.set()
+
+    run = open_run(_written(tmp_path))
+    run.subscribe(look)
+    try:
+        assert has_all.wait(30)
+        assert came == list(range(_EVENTS))
+    finally:
+        run.close()

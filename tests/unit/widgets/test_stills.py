@@ -1,0 +1,25 @@
+"""When a notebook's picture of a run is taken anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from interactive_dl_widgets.views.stills import EVERY_S, Taken
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "regrouping", "paused", "finished"])
+def test_the_first_picture_is_taken_at_once(state: str) -> None:
+    assert Taken().is_outdated(state, 0.0)
+
+
+def test_while_a_run_moves_pictures_are_taken_now_and_then() -> None:
+    taken = Taken("running", 100.0)
+    assert not taken.is_outdated("running", 100.0 + EVERY_S / 2)
+    assert not taken.is_outdated("regrouping", 100.0 + EVERY_S / 2)
+    assert taken.is_outdated("running", 100.0 + EVERY_S)
+
+
+@pytest.mark.parametrize("state", ["paused", "finished", "stopped", "failed", "lost"])
+def test_a_run_that_rests_has_one_picture(state: str) -> None:
+    assert Taken("running", 100.0).is_outdated(state, 100.1)
+    assert not Taken(state, 100.1).is_outdated(state, 1e9)
