@@ -9,6 +9,8 @@ import numpy as np
 Block = Mapping[str, np.ndarray]
 Order = tuple[str, ...]
 Row = Mapping[str, float]
+Age = tuple[float, float, float]
+"""Time, engine, seq."""
 
 
 class Columns(Mapping[str, np.ndarray]):
@@ -16,6 +18,7 @@ class Columns(Mapping[str, np.ndarray]):
 
     def __init__(self, arrays: Mapping[str, np.ndarray], rows: int) -> None:
         self._arrays = dict(arrays)
+        self._newest: Row | None = None
         self.rows = rows
 
     def without(self, rows: np.ndarray) -> Columns:
@@ -24,6 +27,22 @@ class Columns(Mapping[str, np.ndarray]):
             return self
         kept = {name: _read_only(array[~rows]) for name, array in self._arrays.items()}
         return Columns(kept, self.rows - int(rows.sum()))
+
+    def is_older(self, age: Age) -> np.ndarray:
+        """Which rows are older than ``age``, a record's: bool, shape (rows,)."""
+        time_s, engine, seq = age
+        same_time = self["time_s"] == time_s
+        same_engine = self["engine"] == engine
+        by_number = same_engine & (self["seq"] < seq)
+        return (self["time_s"] < time_s) | (same_time & ((self["engine"] < engine) | by_number))
+
+    def newest(self) -> Row | None:
+        """The cells of the row with the latest time, by column; None without rows."""
+        if self._newest is None and self.rows:
+            time_s = self["time_s"]
+            rows = (_row(self, int(at)) for at in np.flatnonzero(time_s == time_s.max()))
+            self._newest = max(rows, key=age_of_row)
+        return self._newest
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
@@ -52,7 +71,6 @@ class Table:
         self._rows = 0
         self._grown: dict[str, np.ndarray] = {}
         self._shown: Columns | None = None
-        self._newest: Row | None = None
 
     def append(self, block: Block) -> None:
         """Add rows.
@@ -63,7 +81,7 @@ class Table:
         begin, self._rows = self._rows, self._rows + len(block["time_s"])
         for name in {**self._grown, **block}:
             self._grown[name] = _append(self._grown.get(name), block.get(name), begin, self._rows)
-        self._shown = self._newest = None
+        self._shown = None
         self._sort(begin)
 
     def columns(self, names: Sequence[str]) -> Columns:
@@ -75,14 +93,6 @@ class Table:
             absent = _read_only(np.full(self._rows, np.nan))
             self._shown = Columns(dict.fromkeys(names, absent) | arrays, self._rows)
         return self._shown
-
-    def newest(self) -> Row | None:
-        """The cells of the row with the latest time, by column; None without rows."""
-        if self._newest is None and self._rows:
-            rows = {name: grown[: self._rows] for name, grown in self._grown.items()}
-            latest = np.flatnonzero(rows["time_s"] == rows["time_s"].max())
-            self._newest = max((_row(rows, int(at)) for at in latest), key=age_of_row)
-        return self._newest
 
     def _sort(self, begin: int) -> None:
         """Only what is out of order costs: new rows nearly always belong at the end."""
@@ -98,7 +108,7 @@ class Table:
         self._grown = {name: grown[: self._rows][order] for name, grown in self._grown.items()}
 
 
-def age_of_row(row: Row) -> tuple[float, float, float]:
+def age_of_row(row: Row) -> Age:
     """Sorts rows as ``age`` sorts the records that they are of."""
     return row["time_s"], row["engine"], row["seq"]
 

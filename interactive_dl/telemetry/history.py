@@ -239,11 +239,8 @@ class History:
 
     def _position(self) -> tuple[int, int]:
         with self._lock:
-            known = [
-                (age_of_row(row), int(row["step"]), int(row["epoch"]))
-                for row in (self._progress.newest(), self._epochs.newest())
-                if row is not None
-            ]
+            rows = (self.progress.newest(), self.epochs.newest())
+            known = [(age_of_row(row), int(row["step"]), int(row["epoch"])) for row in rows if row]
             known += [
                 (age(record), record.event.step, record.event.epoch)  # type: ignore[union-attr]
                 for record in self._others[Ended].records()
@@ -251,7 +248,10 @@ class History:
             ]
             started = self.started
             first = (started.first_step, started.first_epoch) if started else (0, 0)
-            return max(known)[1:] if known else first
+            latest = max(known, default=((), *first))
+            # A run that has gone back has told where to; in which epoch, the rows say.
+            changes: list[Any] = self._others[GroupChanged].records()[-1:]
+            return max([latest, *((age(one), one.event.step, latest[2]) for one in changes)])[1:]
 
     # -- columns ----------------------------------------------------------------------------------
 
@@ -293,11 +293,12 @@ class History:
         """Rows that hold: a run that went back to a checkpoint has done later steps again."""
         with self._lock:
             found = table.columns(names)
-            changes = self._others[GroupChanged].records() if "step" in names else []
+            has_steps = "step" in names and found.rows
+            changes = self._others[GroupChanged].records() if has_steps else []
             for change in changes:
                 assert isinstance(change.event, GroupChanged)
                 is_later = found["step"] > change.event.step
-                found = found.without(is_later & (found["time_s"] < change.time_s))
+                found = found.without(is_later & found.is_older(age(change)))
             return found
 
     # -- commands ---------------------------------------------------------------------------------

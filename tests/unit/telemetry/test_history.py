@@ -80,6 +80,7 @@ some_event: st.SearchStrategy[events.Event] = st.one_of(
         st.just((events.Change("learning_rate", 0.1, 0.2),)),
     ),
     st.builds(events.CommandRefused, st.sampled_from("abc"), st.text(max_size=3)),
+    st.builds(events.GroupChanged, st.just((3,)), st.just(("a",)), st.integers(0, 20)),
     st.builds(events.Ended, st.sampled_from(["finished", "stopped"])),
     st.just(_STARTED),
 )
@@ -175,6 +176,20 @@ def test_steps_that_were_done_again_after_going_back_are_left_out() -> None:
     assert history.epochs["step"].tolist() == []
     assert history.step == 10
     assert len(history.frame()) == 3
+
+
+def test_a_run_that_has_gone_back_is_there_before_it_tells_more() -> None:
+    history = history_of(
+        *told(_STARTED, progress(8), progress(10), events.GroupChanged((3, 5), ("a", "b"), 9))
+    )
+    assert (history.step, history.epoch) == (9, 1)
+
+
+def test_of_one_moment_the_engine_and_its_count_say_what_was_first() -> None:
+    change = Record("run", 4, 0, 11.0, events.GroupChanged((4,), ("b",), 8))
+    history = history_of(*told(_STARTED, progress(9)), change)
+    assert history.progress["step"].tolist() == []
+    assert history.step == 8
 
 
 def test_steps_before_a_smaller_group_stay() -> None:
