@@ -26,6 +26,7 @@ bench:  ## set up with torch, run the benchmarks
 	@TORCH=1 $(SETUP)
 	@.venv/bin/python tests/benchmarks/run.py
 	@.venv/bin/python tests/benchmarks/live.py
+	@.venv/bin/python tests/benchmarks/steering.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh
