@@ -16,20 +16,17 @@ from interactive_dl.errors import (
     CommandRefusedError,
     RecorderUnreachableError,
     RunNotFoundError,
-    TelemetryError,
 )
 from interactive_dl.telemetry import _address, journal, listing, steering, wire
 from interactive_dl.telemetry.events import Change, Record
 from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source, ask
+from interactive_dl.telemetry.following import Follower
 from interactive_dl.telemetry.history import CommandStatus, History, State
 from interactive_dl.telemetry.steering import AnyCommand, Sent
 from interactive_dl.telemetry.wire import RunSummary
 
 TIMEOUT_S = 30.0
 _ANSWER_S = 5.0
-_LONG_POLL_S = 1.0
-_RETRY_S = 0.5
-_PART_BYTES = 2**17  # what is made of them fits into a processor's cache, where adding it is faster
 _LOG = logging.getLogger(__name__)
 
 Callback = Callable[["Run", list[Record]], None]
@@ -108,7 +105,7 @@ class Run:
         self._followed = History()
         self._news = threading.Condition()
         self._callbacks: list[Callback] = []
-        self._follower: _Follower | None = None
+        self._follower: Follower | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.state}, step {self.history.step}>"
@@ -249,11 +246,13 @@ class Run:
 
     # -- following --------------------------------------------------------------------------------
 
-    def _follow(self) -> _Follower:
+    def _follow(self) -> Follower:
         with self._news:
             if self._follower is None:
                 self._followed = History()
-                self._follower = _Follower(self, self._source)
+                self._follower = Follower(
+                    f"follow {self.id}", self._source, self._take, self._notice
+                )
                 self._follower.start()
             return self._follower
 
@@ -261,8 +260,9 @@ class Run:
         with self._news:
             return self._news.wait_for(is_so, timeout_s)
 
-    def _take(self, follower: _Follower, records: list[Record]) -> None:
-        """Called by the follower's thread: add records, tell everybody."""
+    def _take(self, part: journal.Chunk) -> None:
+        """Called by the follower's thread: add a part, tell who subscribed."""
+        records = journal.decode(part, self.id)
         if records:
             self._followed.extend(records)
         with self._news:
@@ -274,82 +274,9 @@ class Run:
             except Exception:  # noqa: BLE001 - the others, and the history, go on
                 _LOG.exception("A subscriber of %s failed.", self.id)
 
-
-class _Follower:
-    """The thread that reads a run's journal to its end.
-
-    Attributes:
-        is_up_to_date: whether all has been read that was there when it began.
-        problem: why it cannot be read; None while it can.
-    """
-
-    def __init__(self, run: Run, source: Source) -> None:
-        self.is_up_to_date = False
-        self.problem: TelemetryError | None = None
-        self._run = run
-        self._source = source
-        self._feed: Any = None
-        self._stops = threading.Event()
-        self._offset = 0
-        self._thread = threading.Thread(target=self._read, name=f"follow {run.id}", daemon=True)
-
-    @property
-    def has_given_up(self) -> bool:
-        """Whether it is no use to wait for it; for itself it never waits, in a callback."""
-        is_itself = self._thread is threading.current_thread()
-        return is_itself or self.problem is not None or self._stops.is_set()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread and wait for it; from a callback, without waiting."""
-        self._stops.set()
-        if feed := self._feed:
-            feed.interrupt()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-        self._run._take(self, [])  # whoever waits need not any more
-
-    def _read(self) -> None:
-        while not self._stops.is_set():
-            try:
-                self._feed = feed = self._source.feed()
-                try:
-                    if self._read_from(feed):
-                        return
-                finally:
-                    self._feed = None
-                    feed.close()
-            except RecorderUnreachableError as error:
-                self._fail(error)  # it may come back
-            except TelemetryError as error:
-                self._fail(error)
-                return
-            self._stops.wait(_RETRY_S)
-
-    def _read_from(self, feed: Any) -> bool:
-        """Read until the run is over (True) or the feed has nothing to say (False)."""
-        while not self._stops.is_set():
-            piece = feed.read(self._offset, _LONG_POLL_S)
-            if piece is None:
-                return False
-            for part in piece.chunk.parts(_PART_BYTES):
-                self._take(part)
-            if piece.is_over:
-                return True
-        return True
-
-    def _take(self, part: journal.Chunk) -> None:
-        records = journal.decode(part, self._run.id)
-        self._offset = part.next_offset
-        self.is_up_to_date |= part.is_last
-        self.problem = None
-        self._run._take(self, records)
-
-    def _fail(self, error: TelemetryError) -> None:
-        self.problem = error
-        self._run._take(self, [])
+    def _notice(self) -> None:
+        with self._news:
+            self._news.notify_all()
 
 
 class Runs(Mapping[str, Run]):

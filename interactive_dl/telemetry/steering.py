@@ -43,7 +43,13 @@ class Grow(Command, frozen=True):
     """Take the engines in that were healed since the run began."""
 
 
-AnyCommand = SetKnobs | Pause | Resume | Stop | WriteCheckpoint | Evaluate | Grow
+class Request(Command, frozen=True):
+    """Something for the program that tells the journal: a search, its trials. A run refuses it."""
+
+    data: dict[str, Any]
+
+
+AnyCommand = SetKnobs | Pause | Resume | Stop | WriteCheckpoint | Evaluate | Grow | Request
 
 
 class Sent(msgspec.Struct, frozen=True):

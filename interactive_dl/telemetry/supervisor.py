@@ -33,10 +33,16 @@ class Patience:
         return len(self._times_s) >= self.deaths
 
 
-def supervise(program: Callable[[], None], patience: Patience) -> int:
+def supervise(program: Callable[[], None], patience: Patience, what: str, advice: str) -> int:
     """Run ``program`` in a child process, again and again until it returns.
 
     The child is forked: it starts in milliseconds, and knows the keys that are nowhere on disk.
+
+    Args:
+        program: what to run.
+        patience: how many deaths are too many.
+        what: how the log calls it: ``The recorder``.
+        advice: what the log says when patience is over.
 
     Returns:
         0 after it returned, or SIGTERM; 1 when patience was over.
@@ -52,14 +58,15 @@ def supervise(program: Callable[[], None], patience: Patience) -> int:
         how = _how(status)
         if patience.is_over(time.monotonic()):
             _LOG.error(
-                "The recorder %s, the %d. time in %g s: giving up. Trainings go on without it; to"
-                " record again, type: cluster.restart()",
+                "%s %s, the %d. time in %g s: giving up. %s",
+                what,
                 how,
                 patience.deaths,
                 patience.within_s,
+                advice,
             )
             return 1
-        _LOG.warning("The recorder %s; it is started again.", how)
+        _LOG.warning("%s %s; it is started again.", what, how)
         time.sleep(_REST_S)
 
 
@@ -87,7 +94,7 @@ class _Child:
         try:
             program()
         except BaseException:  # noqa: BLE001 - a fork must not run what its parent would
-            _LOG.exception("The recorder failed.")
+            _LOG.exception("It failed.")
             os._exit(1)
         os._exit(0)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import zmq
 
-from interactive_dl.telemetry import _address
-from interactive_dl.telemetry.recorder import _server, _supervisor
+from interactive_dl.telemetry import _address, supervisor
+from interactive_dl.telemetry.recorder import _server
 
+_ADVICE = "Trainings go on without it; to record again, type: cluster.restart()"
 _ANY = frozenset({"0.0.0.0", "*", "::"})
 
 
@@ -39,8 +40,8 @@ def main() -> int:
         runs=words.runs,
     )
     _address.write(words.folder, address)
-    patience = _supervisor.Patience(words.deaths, words.within_s)
-    code = _supervisor.supervise(serve, patience)
+    patience = supervisor.Patience(words.deaths, words.within_s)
+    code = supervisor.supervise(serve, patience, "The recorder", _ADVICE)
     if code == 0:
         _address.path_in(words.folder).unlink(missing_ok=True)
     return code
