@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import chain
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def report_blocks(records: list[Record]) -> tuple[Block, Block]:
     attribute are the fastest way to their numbers.
     """
     events: list[Any] = [record.event for record in records]
-    origin = {"step": _floats([event.step for event in events]), **_origin_block(records)}
+    origin = {"step": _floats([event.step for event in events]), **origin_block(records)}
     progress = {
         **_metrics_block(events),
         "epoch": _floats([event.epoch for event in events]),
@@ -39,10 +39,10 @@ def report_blocks(records: list[Record]) -> tuple[Block, Block]:
         has_ranks = np.array([one is not None for one in ranks])
         origin = {name: column[has_ranks] for name, column in origin.items()}
     phases = {
-        "data_wait_s": _padded([one.data_wait_s for one in told]),
-        "compute_s": _padded([one.compute_s for one in told]),
-        "allreduce_wait_s": _padded([one.allreduce_wait_s for one in told]),
-        "other_s": _padded([one.other_s for one in told]),
+        "data_wait_s": padded([one.data_wait_s for one in told]),
+        "compute_s": padded([one.compute_s for one in told]),
+        "allreduce_wait_s": padded([one.allreduce_wait_s for one in told]),
+        "other_s": padded([one.other_s for one in told]),
     }
     return progress, {**phases, **origin}
 
@@ -55,14 +55,14 @@ def epochs_block(records: list[Record]) -> Block:
         "epoch": _floats([event.epoch for event in events]),
         "duration_s": _floats([event.duration_s for event in events]),
     }
-    return {**_metrics_block(events), **own, **_origin_block(records)}
+    return {**_metrics_block(events), **own, **origin_block(records)}
 
 
 def resources_block(records: list[Record]) -> Block:
     """Of records of ``Resources``."""
     events = [record.event for record in records]
-    used = {name: _padded([getattr(event, name) for event in events]) for name in RESOURCES}
-    return {**used, **_origin_block(records)}
+    used = {name: padded([getattr(event, name) for event in events]) for name in RESOURCES}
+    return {**used, **origin_block(records)}
 
 
 def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ def _metrics_block(events: list[Any]) -> dict[str, np.ndarray]:
     return {name: _numbers([metrics.get(name) for metrics in all_metrics]) for name in names}
 
 
-def _origin_block(records: list[Record]) -> dict[str, np.ndarray]:
+def origin_block(records: list[Record]) -> dict[str, np.ndarray]:
     return {
         "time_s": _floats([record.time_s for record in records]),
         "engine": _floats([record.engine for record in records]),
@@ -91,12 +91,18 @@ def _floats(values: list[float]) -> np.ndarray:
     return np.frombuffer(struct.pack(f"{len(values)}d", *values))
 
 
-def _padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
+def padded(rows: Sequence[Sequence[float]]) -> np.ndarray:
     """Float array of shape (rows, longest row), NaN where a row is shorter."""
-    widths = set(map(len, rows))
-    if len(widths) == 1:
-        return _floats(list(chain.from_iterable(rows))).reshape(len(rows), *widths)
-    filled = np.full((len(rows), max(widths, default=0)), np.nan)
+    width = len(rows[0]) if rows else 0
+    try:
+        packed = b"".join(starmap(struct.Struct(f"{width}d").pack, rows))
+    except struct.error:  # not all are as long as the first
+        return _filled(rows)
+    return np.frombuffer(packed).reshape(len(rows), width)
+
+
+def _filled(rows: Sequence[Sequence[float]]) -> np.ndarray:
+    filled = np.full((len(rows), max(map(len, rows))), np.nan)
     for into, row in zip(filled, rows, strict=True):
         into[: len(row)] = row
     return filled

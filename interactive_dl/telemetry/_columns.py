@@ -119,6 +119,14 @@ def _row(block: Block, at: int) -> Row:
 
 def _append(grown: np.ndarray | None, block: np.ndarray | None, begin: int, end: int) -> np.ndarray:
     """``grown`` with ``block`` in its rows ``begin .. end - 1``, and room for more after them."""
+    if (
+        grown is not None
+        and block is not None
+        and len(grown) >= end
+        and grown.shape[1:] == block.shape[1:]
+    ):  # nearly always
+        grown[begin:end] = block
+        return grown
     width = max(one.shape[1:] for one in (grown, block) if one is not None)
     if grown is None or len(grown) < end or grown.shape[1:] != width:
         # The system gives memory when it is written to: room costs nothing yet, copying does.

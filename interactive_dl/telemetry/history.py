@@ -6,6 +6,7 @@ Records may come in any order, twice, or with gaps: the same ones always make th
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from interactive_dl.telemetry import _export
+from interactive_dl.telemetry import _export, _spreads
 from interactive_dl.telemetry._answers import CommandStatus, knobs_after, statuses
 from interactive_dl.telemetry._blocks import (
     ORIGIN,
@@ -25,6 +26,8 @@ from interactive_dl.telemetry._blocks import (
 )
 from interactive_dl.telemetry._columns import Columns, Table, age_of_row
 from interactive_dl.telemetry._seen import Seen
+from interactive_dl.telemetry._spreads import ResourceSpreads, TimeSpread
+from interactive_dl.telemetry._thinning import ThinTable
 from interactive_dl.telemetry._timeline import Timeline, age
 from interactive_dl.telemetry.events import (
     RECORDER,
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["starting"] | RunState | Outcome
-Kind = Literal["progress", "epochs", "ranks"]
+Kind = Literal["progress", "epochs", "ranks", "quantiles", "worst"]
 
 LOG_LINES = 2000
 _PROGRESS = ("step", "time_s", "epoch", "learning_rate", "samples_per_s", "step_time_s")
@@ -125,14 +128,16 @@ class History:
         self.dropped = 0
         self._lock = threading.RLock()
         self._seen: dict[int, Seen] = {}
-        self._progress, self._ranks, self._epochs = (Table(_BY_STEP) for _ in range(3))
-        self._resources = Table(_BY_TIME)
+        self._progress, self._epochs = Table(_BY_STEP), Table(_BY_STEP)
+        # What grows with the number of ranks, too, is kept in bounds.
+        self._ranks, self._spread = ThinTable(_BY_STEP), ThinTable(_BY_STEP)
+        self._resources, self._resource_spread = ThinTable(_BY_TIME), ThinTable(_BY_TIME)
         self._log = Timeline(keep=LOG_LINES)
         self._others: dict[type, Timeline] = {kind: Timeline() for kind in _RARE}
         self._takes: dict[type, Callable[[list[Record]], None]] = {
             Progress: self._take_reports,
             EpochEnded: lambda records: self._epochs.append(epochs_block(records)),
-            Resources: lambda records: self._resources.append(resources_block(records)),
+            Resources: self._take_resources,
             LogLine: self._log.extend,
             Dropped: self._take_dropped,
             **{kind: timeline.extend for kind, timeline in self._others.items()},
@@ -155,8 +160,11 @@ class History:
             for run in {record.run for record in records}:
                 self._check(run)
             new = self._unseen(records)
-            for kind in {type(record.event) for record in new}:
-                self._takes[kind]([record for record in new if type(record.event) is kind])
+            by_kind = defaultdict[type, list[Record]](list)
+            for record in new:
+                by_kind[type(record.event)].append(record)
+            for kind, of_kind in by_kind.items():
+                self._takes[kind](of_kind)
 
     def _check(self, run: str) -> None:
         self.run = self.run or run
@@ -182,6 +190,13 @@ class History:
         progress, ranks = report_blocks(records)
         self._progress.append(progress)
         self._ranks.append(ranks)
+        if spread := _with_spread(records):
+            self._spread.append(_spreads.time_block(spread))
+
+    def _take_resources(self, records: list[Record]) -> None:
+        self._resources.append(resources_block(records))
+        if spread := _with_spread(records):
+            self._resource_spread.append(_spreads.resource_block(spread))
 
     def _take_dropped(self, records: list[Record]) -> None:
         dropped: list[Any] = [record.event for record in records]
@@ -277,7 +292,9 @@ class History:
 
     @property
     def rank_times(self) -> RankHistory:
-        """Where each rank's time went."""
+        """Where each rank's time went; of a long run every second, fourth, ... report, so that the
+        history stays small. The journal has all.
+        """
         found = self._columns(self._ranks, ("step", "time_s"))
         phases = {name: found.get(name, np.empty((0, 0))) for name in PHASES}
         return RankHistory(found["step"], found["time_s"], **phases)
@@ -289,7 +306,18 @@ class History:
         used = {name: found.get(name, np.empty((0, 0))) for name in RESOURCES}
         return ResourceHistory(found["time_s"], **used)
 
-    def _columns(self, table: Table, names: tuple[str, ...]) -> Columns:
+    @property
+    def time_spread(self) -> TimeSpread:
+        """Where the time of the ranks went while there were too many to tell each of them."""
+        return _spreads.time_spread(self._columns(self._spread, ("step", "time_s", "ranks")))
+
+    @property
+    def resource_spread(self) -> ResourceSpreads:
+        """What the ranks' processes used while there were too many to tell each of them."""
+        found = self._columns(self._resource_spread, ("time_s", "ranks"))
+        return _spreads.resource_spreads(found)
+
+    def _columns(self, table: Table | ThinTable, names: tuple[str, ...]) -> Columns:
         """Rows that hold: a run that went back to a checkpoint has done later steps again."""
         with self._lock:
             found = table.columns(names)
@@ -365,8 +393,10 @@ class History:
         """A table for pandas.
 
         Args:
-            which: ``progress`` (a row for each report), ``epochs`` (for each epoch), or ``ranks``
-                (for each report and rank).
+            which: ``progress`` (a row for each report), ``epochs`` (for each epoch), ``ranks``
+                (for each report and rank); where there are too many ranks to tell each of them,
+                ``quantiles`` (for each report and quantile) and ``worst`` (for each report and
+                one of its slowest ranks).
 
         Raises:
             ValueError: there is no such table.
@@ -384,3 +414,8 @@ class History:
     def to_tensorboard(self, folder: str | Path) -> None:
         """Write TensorBoard's event files: ``progress/*`` over steps, ``epochs/*`` over epochs."""
         _export.to_tensorboard(self, Path(folder))
+
+
+def _with_spread(records: list[Record]) -> list[Record]:
+    """Those that tell not each of the ranks."""
+    return [record for record in records if record.event.spread is not None]  # type: ignore[union-attr]
