@@ -12,13 +12,14 @@ import psutil
 from interactive_dl.engine import _gpu, _waiting
 from interactive_dl.engine._phases import Phases
 from interactive_dl.engine._position import Position
+from interactive_dl.telemetry.spread import PHASES
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
     from interactive_dl.engine.group import Group
 
-_PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
+_RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,22 @@ class Report:
         position: when it was.
         learning_rate: of the step that had just ended.
         metrics: means over the ranks.
-        phases: by rank.
-        cpu_percent: by rank; 100 is one core.
-        rss_bytes: memory, by rank.
-        gpu_percent: by rank; empty where a rank has none, or it does not tell.
-        gpu_memory_bytes: by rank; likewise.
+        times: of each phase, seconds per step, float, shape (ranks,).
+        resources: ``cpu_percent`` (100 is one core), ``rss_bytes``, ``gpu_percent`` and
+            ``gpu_memory_bytes``, float, shape (ranks,); the last two are empty where a rank has no
+            GPU, or it does not tell.
     """
 
     position: Position
     learning_rate: float
     metrics: dict[str, float]
-    phases: tuple[Phases, ...]
-    cpu_percent: tuple[float, ...]
-    rss_bytes: tuple[int, ...]
-    gpu_percent: tuple[float, ...]
-    gpu_memory_bytes: tuple[int, ...]
+    times: dict[str, np.ndarray]
+    resources: dict[str, np.ndarray]
+
+    @property
+    def step_s(self) -> float:
+        """Seconds per step of the slowest rank."""
+        return float(np.sum([*self.times.values()], axis=0).max())
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,7 @@ class Reports:
         names = tuple(sorted(metrics))
         mine = [
             *(float(metrics[name]) for name in names),
-            *(getattr(phases, name) for name in _PHASES),
-            float(phases.steps),
+            *(getattr(phases, name) for name in PHASES),
             self._process.cpu_percent(),
             float(self._process.memory_info().rss),
             *self._gpu.usage(),
@@ -123,22 +124,16 @@ class Reports:
     def _complete(self) -> Report:
         pending, self._pending = self._pending, None
         assert pending is not None
-        table = pending.gathered
+        by_rank = pending.gathered.T
         count = len(pending.names)
-        phases = tuple(
-            Phases(int(row[len(_PHASES)]), *map(float, row[: len(_PHASES)]))
-            for row in table[:, count:]
-        )
-        metrics = dict(zip(pending.names, table[:, :count].mean(axis=0).tolist(), strict=True))
-        cpu, rss, gpu, gpu_memory = table[:, -4:].T
-        with_gpus = not np.isnan(table[:, -2:]).any()
+        metrics = pending.gathered[:, :count].mean(axis=0)
+        resources = dict(zip(_RESOURCES, by_rank[-len(_RESOURCES) :], strict=True))
+        if np.isnan(by_rank[-2:]).any():
+            resources |= dict.fromkeys(_RESOURCES[2:], np.empty(0))
         return Report(
             pending.position,
             pending.learning_rate,
-            metrics,
-            phases,
-            cpu_percent=tuple(cpu.tolist()),
-            rss_bytes=tuple(map(int, rss)),
-            gpu_percent=tuple(gpu.tolist()) if with_gpus else (),
-            gpu_memory_bytes=tuple(map(int, gpu_memory)) if with_gpus else (),
+            metrics=dict(zip(pending.names, metrics.tolist(), strict=True)),
+            times=dict(zip(PHASES, by_rank[count : -len(_RESOURCES)], strict=True)),
+            resources=resources,
         )

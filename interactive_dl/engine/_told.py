@@ -20,7 +20,7 @@ from interactive_dl.engine._reports import Report
 from interactive_dl.engine.group import Group
 from interactive_dl.engine.knobs import Knob
 from interactive_dl.errors import InteractiveDLWarning, TelemetryError
-from interactive_dl.telemetry import events, publisher
+from interactive_dl.telemetry import events, publisher, spread
 from interactive_dl.telemetry.steering import Sent
 
 _CLOSE_TIMEOUT_S = 2.0
@@ -55,12 +55,10 @@ class Told:
 
     def tell_report(self, report: Report, samples_per_step: float | None) -> None:
         """Say what all ranks measured."""
-        slowest_s = max(phases.step_s for phases in report.phases)
+        if self._line is None:
+            return
+        slowest_s = report.step_s
         rate = samples_per_step / slowest_s if samples_per_step and slowest_s > 0 else None
-        by_rank = {
-            name: tuple(round(getattr(phases, name), 6) for phases in report.phases)
-            for name in ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
-        }
         self.tell(
             events.Progress(
                 step=report.position.step,
@@ -70,13 +68,12 @@ class Told:
                 learning_rate=report.learning_rate,
                 samples_per_s=rate,
                 step_time_s=slowest_s,
-                ranks=events.RankTimes(**by_rank),
+                **spread.time_fields(report.times),
             )
         )
         if time.monotonic() - self._resources_told_s >= _RESOURCES_EVERY_S:
             self._resources_told_s = time.monotonic()
-            names = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
-            self.tell(events.Resources(**{name: getattr(report, name) for name in names}))
+            self.tell(spread.resources(report.resources))
 
     def hear(self, commands: Iterable[Sent]) -> None:
         """Take commands that come from elsewhere than the line."""

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interactive_dl.telemetry.spread import QUANTILES
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from interactive_dl.telemetry.history import History
 
-_TABLES = ("progress", "epochs", "ranks")
+_TABLES = ("progress", "epochs", "ranks", "quantiles", "worst")
 _PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
-_COUNTS = frozenset({"step", "epoch", "rank", "engine", "seq"})
+_COUNTS = frozenset({"step", "epoch", "rank", "ranks", "engine", "seq"})
 _NO_CURVE = _COUNTS | {"time_s"}
 
 
@@ -23,7 +25,8 @@ def frame(history: History, which: str) -> pd.DataFrame:
 
     if which not in _TABLES:
         raise ValueError(f"There are the tables {', '.join(_TABLES)}, but got {which!r}.")
-    columns = _ranks(history) if which == "ranks" else getattr(history, which)
+    made = {"ranks": _ranks, "quantiles": _quantiles, "worst": _worst}
+    columns = made[which](history) if which in made else getattr(history, which)
     return pd.DataFrame(
         {
             name: column.astype("int64") if name in _COUNTS else column
@@ -57,3 +60,28 @@ def _ranks(history: History) -> dict[str, np.ndarray]:
         **{name: getattr(times, name).ravel() for name in _PHASES},
     }
     return {name: column[was_there] for name, column in table.items()}
+
+
+def _quantiles(history: History) -> dict[str, np.ndarray]:
+    """A row for each report of many ranks and quantile, 0 = the fastest, 1 = the slowest."""
+    spread = history.time_spread
+    reports, levels = len(spread.step), len(QUANTILES)
+    return {
+        "step": np.repeat(spread.step, levels),
+        "time_s": np.repeat(spread.time_s, levels),
+        "ranks": np.repeat(spread.ranks, levels),
+        "quantile": np.tile(QUANTILES, reports),
+        **{name: getattr(spread, name).ravel() for name in ("own_s", *_PHASES)},
+    }
+
+
+def _worst(history: History) -> dict[str, np.ndarray]:
+    """A row for each report of many ranks and one of its slowest, the slowest first."""
+    spread = history.time_spread
+    count = spread.worst.shape[1]
+    return {
+        "step": np.repeat(spread.step, count),
+        "time_s": np.repeat(spread.time_s, count),
+        "rank": spread.worst.ravel(),
+        **{name: spread.worst_times[name].ravel() for name in _PHASES},
+    }

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from interactive_dl.telemetry._figures import RankSpread, RankTimes, ResourceSpread
 from interactive_dl.telemetry.steering import AnyCommand
 
 RECORDER = -1
@@ -89,15 +90,6 @@ class Started(Event, frozen=True):
     baseline_samples_per_s: float | None = None
 
 
-class RankTimes(msgspec.Struct, frozen=True, gc=False):
-    """Seconds per step by rank, means over the steps since the last report."""
-
-    data_wait_s: tuple[float, ...]
-    compute_s: tuple[float, ...]
-    allreduce_wait_s: tuple[float, ...]
-    other_s: tuple[float, ...]
-
-
 class Progress(Event, frozen=True):
     """How the training stands after a step.
 
@@ -109,7 +101,8 @@ class Progress(Event, frozen=True):
         learning_rate: of the last step.
         samples_per_s: of all ranks together; None where the data does not tell.
         step_time_s: of the slowest rank, mean since the last report.
-        ranks: where each rank's time went.
+        ranks: where each rank's time went; None where there are too many to tell each.
+        spread: where their time went, then.
     """
 
     step: int
@@ -120,6 +113,7 @@ class Progress(Event, frozen=True):
     samples_per_s: float | None = None
     step_time_s: float = 0.0
     ranks: RankTimes | None = None
+    spread: RankSpread | None = None
 
 
 class EpochEnded(Event, frozen=True):
@@ -147,12 +141,21 @@ class CheckpointWritten(Event, frozen=True):
 
 
 class Resources(Event, frozen=True):
-    """What the ranks' processes use, by rank: 100 % is one core; GPUs where there are any."""
+    """What the ranks' processes use.
+
+    Attributes:
+        cpu_percent: by rank, as are the next three; 100 is one core. Empty where there are too
+            many ranks to tell each.
+        rss_bytes: memory.
+        gpu_percent, gpu_memory_bytes: where there are GPUs.
+        spread: what they use, where there are too many.
+    """
 
     cpu_percent: tuple[float, ...]
     rss_bytes: tuple[int, ...]
     gpu_percent: tuple[float, ...] = ()
     gpu_memory_bytes: tuple[int, ...] = ()
+    spread: ResourceSpread | None = None
 
 
 class LogLine(Event, frozen=True):
@@ -220,6 +223,12 @@ class CommandRefused(Event, frozen=True):
     reason: str
 
 
+class Noted(Event, frozen=True):
+    """What a program tells that is no training, such as a trial of a search; its own affair."""
+
+    data: dict[str, Any]
+
+
 class Dropped(Event, frozen=True):
     """So many events were dropped here, because nobody took them in time."""
 
@@ -249,6 +258,7 @@ AnyEvent = (
     | CommandSent
     | CommandApplied
     | CommandRefused
+    | Noted
     | Dropped
     | Ended
 )

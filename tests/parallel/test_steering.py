@@ -1,5 +1,7 @@
 """Commands reach all ranks after the same step, and the weights show what they did."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from lines import ScriptedLine, scripted
 from models import BATCH, convolution, distance, loss, samples, weights
 
 from interactive_dl import data, engine
-from interactive_dl.telemetry import events
+from interactive_dl.telemetry import events, spread
 from interactive_dl.telemetry.steering import (
     Evaluate,
     Grow,
@@ -284,6 +286,22 @@ def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> No
         assert min(resources.rss_bytes) > 2**20
         epochs = line.of(events.EpochEnded)
         assert [one.epoch for one in epochs] == [1, 2, 3]
+
+
+def test_of_very_many_ranks_reports_have_the_spread_and_the_worst(group) -> None:
+    line = ScriptedLine({1: [SetKnobs({"steps_per_report": 1})]})
+    with mock.patch.object(spread, "TOLD_RANKS", 0):
+        trained(group, keras.optimizers.SGD(**SGD), line)
+    if group.rank == 0:
+        progress = line.of(events.Progress)
+        assert len(progress) > STEPS
+        for one in progress:
+            assert one.ranks is None
+            assert one.spread.ranks == group.size
+            assert set(one.spread.worst) <= set(range(group.size))
+            assert one.spread.own_s[0] <= one.spread.own_s[-1] < one.step_time_s + 1e-5
+        (resources, *_) = line.of(events.Resources)
+        assert resources.spread.all.rss_bytes[0] > 2**20
 
 
 COMMANDS_AT_RANDOM = 130
