@@ -9,24 +9,27 @@ import numpy as np
 from interactive_dl.telemetry._columns import Block, Columns, Order, Table
 
 MOST_NUMBERS = 2**21
-"""In one table; 16 MB, or seven hours of four ranks' reports."""
+"""In one table; 16 MB, or six hours of four ranks' reports."""
+RECENT = 32
 
 
 class ThinTable:
     """A ``Table`` that keeps at most about ``most`` numbers, evenly spread over the run.
 
     The records of each engine form stretches of ``2 ** level`` by their ``seq``; of each stretch
-    the first row stays. The level follows from what has come, so that the same rows make the same
-    columns, in whatever order they come.
+    the first row stays; so do the newest of all. The level follows from what has come, so that the
+    same rows make the same columns, in whatever order they come.
 
     Args:
         order: names of columns to sort by.
         most: numbers to keep.
+        recent: so many rows, the newest, are kept besides.
     """
 
-    def __init__(self, order: Order, most: int = MOST_NUMBERS) -> None:
+    def __init__(self, order: Order, most: int = MOST_NUMBERS, recent: int = RECENT) -> None:
         self._order = order
         self._most = most
+        self._recent = recent
         self._level = 0
         self._table = Table(order)
         self._rows = 0
@@ -36,8 +39,8 @@ class ThinTable:
     def append(self, block: Block) -> None:
         """Add rows; see ``Table.append``."""
         if self._level:
-            first = firsts(block["engine"], block["seq"], self._level)
-            block = {name: column[first] for name, column in block.items()}
+            kept = firsts(block, self._level) | newest(block, self._recent)
+            block = {name: column[kept] for name, column in block.items()}
         self._table.append(block)
         self._rows += len(block["seq"])
         width = sum(int(np.prod(column.shape[1:])) for column in block.values())
@@ -55,9 +58,8 @@ class ThinTable:
         width = sum(int(np.prod(column.shape[1:])) for column in whole.values())
         if self._level == 0 and whole.rows * width <= self._most:
             return 0, whole
-        engine, seq = whole["engine"], whole["seq"]
-        level, kept = thinned(engine, seq, self._most // width, self._level)
-        return level, whole.without(~kept)
+        level, kept = thinned(whole, self._most // width, self._level)
+        return level, whole.without(~(kept | newest(whole, self._recent)))
 
     def _forget(self) -> None:
         self._level, left = self._thinned(self._table.columns(()))
@@ -65,32 +67,42 @@ class ThinTable:
         self._table.append(left)
 
 
-def thinned(
-    engine: np.ndarray, seq: np.ndarray, most_rows: int, level: int = 0
-) -> tuple[int, np.ndarray]:
-    """Which rows stay where at most ``most_rows`` shall, and no fewer than one of each engine.
+def thinned(rows: Block, most: int, level: int = 0) -> tuple[int, np.ndarray]:
+    """Which rows stay where at most ``most`` shall, and no fewer than one of each engine.
 
     Args:
-        engine, seq: origin of each row, shape (rows,).
+        rows: with their ``engine`` and ``seq``.
+        most: rows.
         level: of what has been left out before.
 
     Returns:
         the lowest level from ``level`` on that does it, and bool, shape (rows,).
     """
-    fewest = len(np.unique(engine))
+    most = max(most, len(np.unique(rows["engine"])))
     while True:
-        kept = firsts(engine, seq, level)
-        if kept.sum() <= max(most_rows, fewest):
+        kept = firsts(rows, level)
+        if kept.sum() <= most:
             return level, kept
         level += 1
 
 
-def firsts(engine: np.ndarray, seq: np.ndarray, level: int) -> np.ndarray:
+def firsts(rows: Block, level: int) -> np.ndarray:
     """Which rows are the first of their engine's stretch of ``2 ** level``: bool, shape (rows,)."""
+    engine, seq = rows["engine"], rows["seq"]
     order = np.lexsort((seq, engine))
     stretch = seq[order] // 2**level
     begins = np.ones(len(order), bool)
     begins[1:] = (np.diff(stretch) != 0) | (np.diff(engine[order]) != 0)
-    first = np.empty(len(order), bool)
-    first[order] = begins
-    return first
+    return _marked(order[begins], len(order))
+
+
+def newest(rows: Block, count: int) -> np.ndarray:
+    """Which rows are the ``count`` newest: bool, shape (rows,)."""
+    order = np.lexsort((rows["seq"], rows["engine"], rows["time_s"]))
+    return _marked(order[len(order) - min(count, len(order)) :], len(order))
+
+
+def _marked(at: np.ndarray, rows: int) -> np.ndarray:
+    marked = np.zeros(rows, bool)
+    marked[at] = True
+    return marked

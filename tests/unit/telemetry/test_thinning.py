@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interactive_dl.telemetry._thinning import ThinTable, thinned
 
-MOST = 40
+MOST, RECENT = 40, 3
 Row = tuple[int, int]
 """Engine and seq."""
 
 
-def block(rows: list[Row], width: int = 2) -> dict[str, np.ndarray]:
+def block(rows: list[Row], width: int = 1) -> dict[str, np.ndarray]:
+    """Rows of ``width`` ranks, some of one or two more."""
     engine = np.array([row[0] for row in rows], float)
     seq = np.array([row[1] for row in rows], float)
-    values = np.arange(width) + seq[:, None]
+    ranks = width + seq[:, None] % 3
+    values = np.where(np.arange(ranks.max()) < ranks, seq[:, None], np.nan)
     return {"engine": engine, "seq": seq, "time_s": 2 * seq, "step": seq, "values": values}
 
 
 def table_of(*blocks: dict[str, np.ndarray], most: int = MOST) -> ThinTable:
-    table = ThinTable(("step", "time_s", "engine", "seq"), most)
+    table = ThinTable(("step", "time_s", "engine", "seq"), most, RECENT)
     for one in blocks:
         table.append(one)
     return table
 
 
-def shown(table: ThinTable) -> dict[str, Any]:
-    return {name: column.tolist() for name, column in table.columns(()).items()}
+def shown(table: ThinTable) -> str:
+    return repr({name: column.tolist() for name, column in table.columns(()).items()})
 
 
 rows_of_two_engines = st.lists(
@@ -53,16 +53,24 @@ def test_the_same_rows_make_the_same_columns_in_any_order_and_parts(
 
 @given(rows_of_two_engines)
 def test_rows_are_kept_evenly_and_the_first_of_each_engine_always(rows: list[Row]) -> None:
-    seq = np.array([row[1] for row in rows], float)
-    engine = np.array([row[0] for row in rows], float)
-    level, kept = thinned(engine, seq, MOST)
-    assert kept.sum() <= MOST
+    origin = block(rows)
+    seq, engine = origin["seq"], origin["engine"]
+    level, kept = thinned(origin, most=4)
+    assert kept.sum() <= 4
     for one in set(engine):
         mine = np.sort(seq[engine == one])
         left = np.sort(seq[(engine == one) & kept])
         assert left[0] == mine[0]
         assert len(np.unique(left // 2**level)) == len(left)
         assert set(left // 2**level) == set(mine // 2**level)
+
+
+@given(rows_of_two_engines)
+def test_the_newest_rows_are_there_however_long_the_run(rows: list[Row]) -> None:
+    columns = table_of(*(block([row]) for row in rows)).columns(())
+    by_age = sorted(rows, key=lambda row: (row[1], row[0]))
+    kept = set(zip(columns["engine"].tolist(), columns["seq"].tolist(), strict=True))
+    assert set(by_age[-RECENT:]) <= kept
 
 
 def test_nothing_is_left_out_of_a_run_that_is_not_long() -> None:
@@ -75,10 +83,10 @@ def test_the_memory_stays_small_and_what_was_handed_out_stays_as_it_is() -> None
     table = table_of(most=most)
     handed_out = []
     for seq in range(5000):
-        table.append(block([(3, seq)], width=10))
+        table.append(block([(3, seq)], width=8))
         if seq % 500 == 0:
             columns = table.columns(())
             handed_out.append((columns["values"], columns["values"].copy()))
         assert table._table.columns(()).rows * 10 <= 3 * most
-    assert all(np.array_equal(before, copy) for before, copy in handed_out)
-    assert most / 4 <= table.columns(()).rows * 10 <= most
+    assert all(np.array_equal(before, copy, equal_nan=True) for before, copy in handed_out)
+    assert most / 4 <= table.columns(()).rows * 10 <= most + 10 * RECENT
