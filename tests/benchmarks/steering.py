@@ -9,7 +9,8 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,15 @@ sys.path.insert(0, {str(FOLDER)!r})
 from workload import BATCH, images_and_labels
 
 
-def train(name, **options):
+def train(name, *callbacks, **options):
     group = engine.init(seed=0)
     parts = zip(*map(images_and_labels, range(group.size)))
     images, labels = map(np.concatenate, parts)
     batches = data.from_arrays(images, labels).shard(group).batch(BATCH)
     model = build_model()
     model.compile(engine.distribute(keras.optimizers.Adam(1e-3)), "binary_crossentropy")
-    model.fit(batches, epochs=10_000, verbose=0, callbacks=engine.callbacks(name, **options))
+    callbacks = [*callbacks, *engine.callbacks(name, **options)]
+    model.fit(batches, epochs=10_000, verbose=0, callbacks=callbacks)
 """
 
 
@@ -58,11 +60,29 @@ def await_(is_so: Callable[[], Any], what: str) -> None:
         time.sleep(0.01)
 
 
-def begin(cluster: Cluster, name: str, **options: Any) -> Run:
-    """A training on all engines that is under way."""
+@contextmanager
+def engines(count: int, **options: Any) -> Iterator[Cluster]:
+    """A cluster whose journals are not kept."""
+    with (
+        tempfile.TemporaryDirectory(prefix="idl-bench-") as runs,
+        Cluster(count, runs=runs, **options) as cluster,
+    ):
+        yield cluster
+
+
+def begin(cluster: Cluster, name: str, setup: str = "", callback: str = "", **options: Any) -> Run:
+    """A training on all engines that is under way.
+
+    Args:
+        cluster: whose.
+        name: of the run.
+        setup: further code for the engines.
+        callback: makes a further callback of the training; empty for none.
+        options: of ``engine.callbacks``.
+    """
     view = cluster.client[:]
-    view.execute(SETUP, block=True)
-    view.execute(f"train({name!r}, **{options!r})")
+    view.execute(SETUP + setup, block=True)
+    view.execute(f"train({name!r}, *[{callback}], **{options!r})")
     await_(lambda: name in {run.name for run in cluster.runs.summaries()}, "the run begins")
     run = cluster.runs[name]
     await_(lambda: run.history.step > 10, "ten steps")
@@ -75,7 +95,7 @@ def commands(count: int) -> list[dict[str, float]]:
     """
     told: list[events.Record] = []
     measured = []
-    with Cluster(engines=2, threads_per_engine=1, binding="core") as cluster:
+    with engines(2, threads_per_engine=1, binding="core") as cluster:
         run = begin(cluster, "commands")
         run.set(steps_per_report=1)
         run.subscribe(lambda _run, records: told.extend(records))
@@ -101,7 +121,7 @@ def losses(rounds: int) -> list[dict[str, float]]:
     until a new engine has joined; and, where the run restarts, until all train on.
     """
     measured = []
-    with Cluster(engines=3) as cluster:
+    with engines(3) as cluster:
         for number in range(rounds):
             run, told, killed_s = _kill(cluster, f"shrink-{number}")
             figures = {
@@ -173,7 +193,7 @@ def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commands", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     told, lost = commands(options.commands), losses(options.rounds)
     text = table(told, lost)
