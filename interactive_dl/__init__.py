@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from interactive_dl.cluster import Cluster, doctor
+    from interactive_dl.search.search import Search
     from interactive_dl.search.space import (
         choice,
         fixed,
@@ -28,6 +29,7 @@ __all__ = [
     "Cluster",
     "Run",
     "Runs",
+    "Search",
     "choice",
     "doctor",
     "fixed",
@@ -42,6 +44,7 @@ _PUBLIC = {
     "Cluster": "interactive_dl.cluster",
     "Run": "interactive_dl.telemetry.run",
     "Runs": "interactive_dl.telemetry.run",
+    "Search": "interactive_dl.search.search",
     "choice": "interactive_dl.search.space",
     "doctor": "interactive_dl.cluster",
     "fixed": "interactive_dl.search.space",

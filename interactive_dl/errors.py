@@ -27,7 +27,10 @@
     ├── SearchError                  a search cannot be described, continued or told
     │   ├── SpaceError               a space that makes no sense, or values outside of it
     │   ├── UnknownNameError         no sampler, pruner or option of this name
-    │   └── TransitionError          an event that cannot follow what happened before
+    │   ├── TransitionError          an event that cannot follow what happened before
+    │   ├── ActionRefusedError       a search does not do what it was asked
+    │   ├── EnginesBusyError         something else runs on the engines
+    │   └── SearchNotFoundError
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
@@ -157,6 +160,20 @@ class UnknownNameError(SearchError, ValueError):
 
 class TransitionError(SearchError):
     """An event cannot follow what happened before; nothing has changed."""
+
+
+class ActionRefusedError(SearchError):
+    """A search does not do what it was asked; nothing has changed."""
+
+
+class EnginesBusyError(SearchError):
+    """Something else runs on the engines, and is not cut."""
+
+
+class SearchNotFoundError(SearchError, KeyError):
+    """No search has this name or id."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotation marks
 
 
 class DataError(InteractiveDLError):

@@ -7,12 +7,12 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from interactive_dl.cluster import _processes, _starting, _status
+from interactive_dl.cluster import _beside, _processes, _starting, _status
 from interactive_dl.cluster._background import BackgroundLoop
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places, ipython_folder, known_ids
@@ -221,6 +221,44 @@ class Cluster:
     def id(self) -> str:
         """The id to ``attach`` with."""
         return self._places.cluster_id
+
+    @property
+    def folder(self) -> Path:
+        """Where the cluster keeps connection files and logs while it lives."""
+        return self._places.folder
+
+    @property
+    def started_s(self) -> float:
+        """When it was started, in seconds since the epoch.
+
+        Raises:
+            FileNotFoundError: it is not running.
+        """
+        return Description.read(self._places.description).started_at_s
+
+    @property
+    def size(self) -> int:
+        """How many engines it is meant to have."""
+        return self._options.engines
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the journals of its runs and searches lie."""
+        return Path(self._options.runs)
+
+    def start_beside(self, words: Sequence[str], log: str) -> int:
+        """Start a Python program that belongs to the cluster, beside its recorder.
+
+        It outlives this process, and ends with the cluster.
+
+        Args:
+            words: ``-m``, a module, and its arguments.
+            log: file name in the cluster's folder; appended to.
+
+        Returns:
+            Its process id.
+        """
+        return _beside.start(self._places, self._options, words, log)
 
     @property
     def client(self) -> Client:

@@ -85,6 +85,10 @@ class Live(keras.callbacks.Callback):
         self._changed_at = 0
         self._signals = Signals()
 
+    def hear(self, commands: Iterable[Sent]) -> None:
+        """Take commands from this process, on rank 0; to be called between steps."""
+        self._told.hear(commands)
+
     # -- Keras calls -----------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

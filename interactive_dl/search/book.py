@@ -37,7 +37,7 @@ LIVE: frozenset[str] = frozenset({"queued", "running", "paused"})
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A trial on engines, from ``began_s``, as ``run``."""
+    """A trial on engines, from ``began_s``; as ``run`` where it has opened one."""
 
     engines: tuple[int, ...]
     began_s: float
@@ -51,7 +51,7 @@ class Trial:
     Attributes:
         number: from 0.
         params: by name.
-        origin, parent, warm, needs, notes: as its ``TrialCreated`` says.
+        origin, parent, warm, needs, notes, promotion: as its ``TrialCreated`` says.
         range_version: of the book's space when it was made.
         created_s, ended_s: seconds since the epoch.
         state: see the module.
@@ -68,6 +68,7 @@ class Trial:
         checkpoint: the last one's path; empty where there is none.
         checkpoint_step: the step that it is of.
         learning_rate: what a person set.
+        paused_for: the promotion that it waits for.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Trial:
     notes: Mapping[str, Any]
     range_version: int
     created_s: float
+    promotion: e.Promotion | None = None
     priority: int = 0
     state: State = "queued"
     wish: Wish = ""
@@ -95,6 +97,7 @@ class Trial:
     checkpoint: str = ""
     checkpoint_step: int = 0
     learning_rate: float | None = None
+    paused_for: int | None = None
     ended_s: float | None = None
 
     @property
@@ -257,13 +260,11 @@ class Book:
             case e.Clone(trial=number, params=params, warm=warm):
                 parent = self.trial(number)
                 self.space.complete(params)
-                if warm and not parent.checkpoint:
-                    raise TransitionError(
-                        f"A clone begins warm with its parent's checkpoint, but trial {number} has"
-                        " none. Clone it with warm=False, or after its first checkpoint."
-                    )
+                _expect_checkpoint(parent, "A clone", is_needed=warm)
             case e.Enqueue(params=params):
                 self.space.complete(params)
+            case e.Promote(trial=number):
+                self._allow_promotion(action, number)
 
     def has_action(self, id: str) -> bool:
         """Whether an action was carried out or refused."""
@@ -302,8 +303,13 @@ class Book:
             case e.TrialCheckpointed():
                 trial = self._expect(event, event.trial, "running")
                 trial.checkpoint, trial.checkpoint_step = event.path, event.step
+            case e.RunOpened():
+                trial = self._expect(event, event.trial, "running")
+                trial.attempts[-1] = msgspec.structs.replace(trial.attempts[-1], run=event.run)
             case e.TrialPaused():
-                self._move(self._expect(event, event.trial, "running", "queued"), "paused")
+                trial = self._expect(event, event.trial, "running", "queued")
+                self._move(trial, "paused")
+                trial.paused_for = event.for_trial
             case e.TrialResumed():
                 self._move(self._expect(event, event.trial, "paused"), "queued")
             case e.TrialCrashed():
@@ -318,6 +324,15 @@ class Book:
                 self._note_action(event, time_s)
             case Ended():
                 self._end(event)
+
+    def _allow_promotion(self, action: e.Promote, number: int) -> None:
+        parent = self.trial(number)
+        _expect_checkpoint(parent, "A promotion", is_needed=action.warm)
+        if action.how.epochs < 1 or (action.engines is not None and action.engines < 1):
+            raise TransitionError(
+                "A promotion is of 1 epoch and 1 engine or more, but got"
+                f" epochs={action.how.epochs}, engines={action.engines}."
+            )
 
     def _begin(self, event: e.SearchBegan, time_s: float) -> None:
         if self.began is not None:
@@ -346,6 +361,7 @@ class Book:
             notes=event.notes,
             range_version=self.range_version,
             created_s=time_s,
+            promotion=event.promotion,
             priority=event.priority,
         )
         self.trials.append(trial)
@@ -364,7 +380,7 @@ class Book:
                 f"A trial starts on free engines, each once, but trial {event.trial} got"
                 f" {event.engines}; taken, with the trial that has each: {taken}."
             )
-        trial.attempts.append(Attempt(event.engines, time_s, event.run))
+        trial.attempts.append(Attempt(event.engines, time_s))
         self._move(trial, "running")
 
     def _report(self, event: e.Reported) -> None:
@@ -467,6 +483,7 @@ class Book:
             for engine in self.running.pop(trial.number):
                 del self._engines[engine]
         self.paused.discard(trial.number)
+        trial.paused_for = None
         self._count(trial.state, -1)
         self._count(state, 1)
         trial.state = state
@@ -493,11 +510,20 @@ def _check_limit(limit: float | None) -> None:
         raise TransitionError(f"A limit is 0 or more, or None for no end, but got {limit}.")
 
 
-_CREATING = (e.Enqueue, e.Clone, e.Restart)
+def _expect_checkpoint(parent: Trial, what: str, *, is_needed: bool) -> None:
+    if is_needed and not parent.checkpoint:
+        raise TransitionError(
+            f"{what} begins warm with its parent's checkpoint, but trial {parent.number} has none."
+            " Give warm=False, or wait for its first checkpoint."
+        )
+
+
+_CREATING = (e.Enqueue, e.Clone, e.Restart, e.Promote)
 _FULFILLED: dict[str, Wish] = {"paused": "pause", "queued": "resume"}
 _OF_A_SEARCH = (
     e.TrialCreated,
     e.TrialStarted,
+    e.RunOpened,
     e.Reported,
     e.TrialCheckpointed,
     e.TrialPaused,

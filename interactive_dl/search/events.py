@@ -37,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
             runs is stopped.
         crashes: on so many different engines make a trial poisonous.
         attempts: how often a trial is started at most where fewer engines are left than that.
+        memory_bytes: that a trial may add to its engine's; None for no limit.
     """
 
     trials: int | None = None
@@ -45,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     time_budget_s: float | None = None
     crashes: int = 3
     attempts: int = 6
+    memory_bytes: int | None = None
 
 
 class SearchBegan(Event, frozen=True):
@@ -77,6 +79,20 @@ class SearchBegan(Event, frozen=True):
     versions: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Promotion(msgspec.Struct, frozen=True):
+    """How a trial is trained on many engines.
+
+    Attributes:
+        epochs: to train; on top of its parent's where it begins with those.
+        rule: how the learning rate follows the number of engines; none to leave it.
+        warmup_epochs: over which it gets there.
+    """
+
+    epochs: int
+    rule: Literal["linear", "sqrt", "none"] = "linear"
+    warmup_epochs: float = 1.0
+
+
 class TrialCreated(Event, frozen=True):
     """A trial waits to be started.
 
@@ -90,6 +106,7 @@ class TrialCreated(Event, frozen=True):
         needs: how many engines; None for what the limits say.
         notes: what the sampler wants to find again when the study is rebuilt.
         action: id of the action that asked for it.
+        promotion: how it is trained, where it is a promotion.
     """
 
     trial: int
@@ -101,14 +118,21 @@ class TrialCreated(Event, frozen=True):
     needs: int | None = None
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
     action: str = ""
+    promotion: Promotion | None = None
 
 
 class TrialStarted(Event, frozen=True):
-    """A trial is trained, as ``run``, on these engines, by rank."""
+    """A trial is trained on these engines, by rank."""
 
     trial: int
     engines: tuple[int, ...]
-    run: str = ""
+
+
+class RunOpened(Event, frozen=True):
+    """A running trial tells more of itself as this run."""
+
+    trial: int
+    run: str
 
 
 class Reported(Event, frozen=True):
@@ -136,9 +160,15 @@ class TrialCheckpointed(Event, frozen=True):
 
 
 class TrialPaused(Event, frozen=True):
-    """A trial has let go of its engines, or of its place in the queue."""
+    """A trial has let go of its engines, or of its place in the queue.
+
+    Attributes:
+        trial: its number.
+        for_trial: a promotion that needs the engines; the trial goes on after it by itself.
+    """
 
     trial: int
+    for_trial: int | None = None
 
 
 class TrialResumed(Event, frozen=True):
@@ -271,6 +301,22 @@ class SetLearningRate(Action, frozen=True):
     learning_rate: float
 
 
+class Promote(Action, frozen=True):
+    """Train a trial's point on many engines; trials that are in its way wait until it is over.
+
+    Attributes:
+        trial: to promote.
+        how: its epochs and its learning rate.
+        warm: whether it goes on from the trial's last checkpoint.
+        engines: how many; None for all.
+    """
+
+    trial: int
+    how: Promotion
+    warm: bool = True
+    engines: int | None = None
+
+
 class StopSearch(Action, frozen=True):
     """Start nothing more, stop every trial, and end the search."""
 
@@ -288,6 +334,7 @@ AnyAction = (
     | PauseTrial
     | ResumeTrial
     | SetLearningRate
+    | Promote
     | StopSearch
 )
 
@@ -322,6 +369,7 @@ AnySearchEvent = (
     SearchBegan
     | TrialCreated
     | TrialStarted
+    | RunOpened
     | Reported
     | TrialCheckpointed
     | TrialPaused

@@ -59,9 +59,15 @@ class Stop:
 
 @dataclass(frozen=True)
 class Pause:
-    """Let a trial go off its engines after a checkpoint; one that waits is paused at once."""
+    """Let a trial go off its engines after a checkpoint; one that waits is paused at once.
+
+    Attributes:
+        trial: its number.
+        for_trial: the promotion that needs its engines.
+    """
 
     trial: int
+    for_trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def plan(
     if reason := _why_to_stop(book, now_s):
         return _stop_all(book, reason)
     if book.to_create:
-        return [_create(book, next(iter(book.to_create.values())))]
+        return [_create(book, next(iter(book.to_create.values())), len(living))]
     decisions = [*_granted(book), *_started(book, free, living)]
     if not decisions and _is_done(book):
         return [Finish("finished", f"{len(book.trials)} trials")]
@@ -136,7 +142,7 @@ def _stop_all(book: Book, reason: str) -> list[Decision]:
     return [*running, *waiting, *paused] or [Finish(outcome, reason)]
 
 
-def _create(book: Book, acted: e.Acted) -> Decision:
+def _create(book: Book, acted: e.Acted, engines: int) -> Decision:
     """The trial that an action asks for."""
     number, id = len(book.trials), acted.id
     match acted.action:
@@ -147,6 +153,20 @@ def _create(book: Book, acted: e.Acted) -> Decision:
         case e.Restart(trial=parent):
             params = dict(book.trial(parent).params)
             made = e.TrialCreated(number, params, "clone", parent, action=id)
+        case e.Promote(trial=parent, how=how, warm=warm, engines=count):
+            params = dict(book.trial(parent).params)
+            first = 1 + max((one.priority for one in book.trials), default=0)
+            made = e.TrialCreated(
+                number,
+                params,
+                "promotion",
+                parent,
+                warm,
+                priority=first,
+                needs=count or engines,
+                action=id,
+                promotion=how,
+            )
         case other:
             raise TypeError(f"{type(other).__name__} creates no trial")
     return Create(made)
@@ -164,7 +184,27 @@ def _granted(book: Book) -> list[Decision]:
             decisions.append(Pause(number))
         elif wish == "resume":
             decisions.append(Resume(number))
-    return decisions
+    return decisions + [
+        Resume(number) for number in sorted(book.paused) if _may_return(book, number)
+    ]
+
+
+def _may_return(book: Book, number: int) -> bool:
+    """Whether the promotion that a trial waits for is out of its way."""
+    trial = book.trials[number]
+    if trial.wish or trial.paused_for is None:
+        return False
+    return book.trials[trial.paused_for].state not in ("queued", "running")
+
+
+def _cleared(book: Book, promoted: Trial) -> list[Decision]:
+    """Trials that give way to a promotion which waits; one promotion waits for another's end."""
+    running = (book.trials[number] for number in book.running)
+    return [
+        Pause(one.number, promoted.number)
+        for one in running
+        if not one.wish and one.promotion is None
+    ]
 
 
 def _started(book: Book, free: Collection[int], living: Collection[int]) -> list[Decision]:
@@ -182,6 +222,8 @@ def _started(book: Book, free: Collection[int], living: Collection[int]) -> list
                 continue
             if places <= 0 or not left:
                 waits = True
+                if trial.promotion is not None:
+                    decisions += _cleared(book, trial)
                 break
             chosen, is_complete = _choose(trial, _needs(trial, limits), left, living)
             left = [engine for engine in left if engine not in chosen]
@@ -190,6 +232,9 @@ def _started(book: Book, free: Collection[int], living: Collection[int]) -> list
                 places -= 1
             else:
                 waits = True
+                if trial.promotion is not None:
+                    decisions += _cleared(book, trial)
+                    break
     if not waits and places > 0 and len(left) >= limits.engines_per_trial and _may_ask(book):
         decisions.append(Ask())
     return decisions

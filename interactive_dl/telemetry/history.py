@@ -42,6 +42,7 @@ from interactive_dl.telemetry.events import (
     GroupChanged,
     KnobState,
     LogLine,
+    Noted,
     Outcome,
     Progress,
     RankLost,
@@ -140,6 +141,7 @@ class History:
             Resources: self._take_resources,
             LogLine: self._log.extend,
             Dropped: self._take_dropped,
+            Noted: lambda records: None,  # what no training tells
             **{kind: timeline.extend for kind, timeline in self._others.items()},
         }
 

@@ -30,6 +30,8 @@ from interactive_dl.telemetry.events import RECORDER, Record
 
 FORMAT = 1
 SUFFIX = ".jsonl"
+PROGRAM_SUFFIXES = (".search", ".work")
+"""Ends of ids of what is no training: a search, and what its engines tell."""
 RUNS_VARIABLE = "IDL_RUNS"
 """Environment variable that holds the folder of journals."""
 
@@ -150,7 +152,8 @@ def path_of(folder: Path, run: str) -> Path:
 
 def origin(run: str) -> Origin:
     """Read a run's id; one that was made otherwise is all name, and began at 0."""
-    parts = _RUN_ID.fullmatch(run)
+    end = next((one for one in PROGRAM_SUFFIXES if run.endswith(one)), "")
+    parts = _RUN_ID.fullmatch(run.removesuffix(end))
     if parts is None:
         return Origin(run, 0.0)
     began = datetime.strptime(parts["time"], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
@@ -384,7 +387,21 @@ def tail(path: Path, limit_bytes: int = _TAIL_BYTES) -> list[bytes]:
 
 
 def journals(folder: Path) -> dict[str, Path]:
-    """The journals of a folder by run, the newest last."""
+    """The journals of a folder's runs, the newest last."""
+    return {run: path for run, path in files(folder).items() if not _is_program(run)}
+
+
+def programs(folder: Path) -> dict[str, Path]:
+    """The journals of a folder that are no training's, such as searches', the newest last."""
+    return {run: path for run, path in files(folder).items() if _is_program(run)}
+
+
+def _is_program(run: str) -> bool:
+    return run.endswith(PROGRAM_SUFFIXES)
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """All journals of a folder by run, the newest last."""
     paths = {path.name.removesuffix(SUFFIX): path for path in folder.glob(f"*{SUFFIX}")}
     return dict(sorted(paths.items(), key=lambda item: (origin(item[0]).began_s, item[0])))
 

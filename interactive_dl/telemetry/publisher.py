@@ -79,6 +79,8 @@ class RecorderPublisher:
         run, engine: what is told, and by whom.
         address: of the recorder.
         timeout_s: how long it may take to answer now.
+        capacity: how many events may wait.
+        pace_s: what is told within so long goes together.
 
     Raises:
         RecorderUnreachableError: it does not answer.
@@ -92,8 +94,10 @@ class RecorderPublisher:
         address: _address.Address,
         timeout_s: float = _OPEN_TIMEOUT_S,
         capacity: int = CAPACITY,
+        pace_s: float = _PACE_S,
     ) -> None:
         self._run = run
+        self._pace_s = pace_s
         self._outbox = Outbox(run, engine, capacity)
         self._inbox = Inbox()
         self._wake = Wake()
@@ -137,14 +141,14 @@ class RecorderPublisher:
         _warn_of(self._outbox.waiting, self._run, self._call.complaint or "the recorder is away")
 
     def _deliver(self) -> None:
-        """The thread. New events wake it, but not more often than every ``_PACE_S``."""
+        """The thread. New events wake it, but not more often than every ``pace_s``."""
         call = self._call
         while not self._is_done():
             self._wake.clear()
             self._is_woken = False
             self._outbox.number()
             call.send_all()
-            until_s = time.monotonic() + _PACE_S
+            until_s = time.monotonic() + self._pace_s
             while (left_s := until_s - time.monotonic()) > 0 and self._closes_s is None:
                 call.listen(left_s, None)
             call.listen(call.due_s(self._closes_s), self._wake)

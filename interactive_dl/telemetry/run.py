@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from interactive_dl.errors import (
     RecorderUnreachableError,
     RunNotFoundError,
 )
-from interactive_dl.telemetry import _address, journal, listing, steering, wire
+from interactive_dl.telemetry import _address, identity, journal, listing, steering, wire
 from interactive_dl.telemetry.events import Change, Record
 from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source, ask
 from interactive_dl.telemetry.following import Follower
@@ -200,7 +198,7 @@ class Run:
             TimeoutError: the run has not answered yet.
         """
         self._follow()
-        sent = Sent(secrets.token_hex(8), _who(), command)
+        sent = Sent(secrets.token_hex(8), identity.who(), command)
         self._source.send(sent, min(timeout_s, _ANSWER_S))
         pending = Pending(self, sent.id, command)
         return pending.result(timeout_s) if wait else pending
@@ -358,10 +356,6 @@ def open_run(path: str | Path) -> Run:
     """
     path = Path(path).absolute()
     return Run(journal.header(path).run, FileSource(path))
-
-
-def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _plain(name: str, value: Any) -> Any:

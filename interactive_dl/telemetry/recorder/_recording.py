@@ -233,7 +233,7 @@ class Recording:
 
     def _adopt(self, now_s: float) -> None:
         """Go on with the runs that an earlier process of this recorder left in the middle."""
-        for run, path in journal.journals(self._runs).items():
+        for run, path in journal.files(self._runs).items():
             try:
                 ours = journal.header(path).cluster == self._cluster
                 if ours and journal.outcome(path) is None:

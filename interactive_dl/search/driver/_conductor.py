@@ -1,0 +1,302 @@
+"""What the driver does with what it hears: no sockets, no threads, no clock of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from interactive_dl.search import actions, events, planner, samplers, words
+from interactive_dl.search.book import Trial
+from interactive_dl.search.driver._keeper import Keeper
+from interactive_dl.telemetry.events import Ended
+
+DEATH_S = 0.5
+"""So long after an engine's death its last words may still come,"""
+SILENCE_S = 5.0
+"""and so long after a task was sent its engine should have begun with it."""
+_LOG = logging.getLogger(__name__)
+
+
+class Asked(NamedTuple):
+    """Somebody asks for an action."""
+
+    id: str
+    who: str
+    action: events.AnyAction
+
+
+class Told(NamedTuple):
+    """An engine told something of an attempt."""
+
+    engine: int
+    word: words.AnyWord
+
+
+class TaskFailed(NamedTuple):
+    """A task could not be carried out on an engine, whatever it told."""
+
+    trial: int
+    attempt: int
+    why: str
+
+
+class Hands(Protocol):
+    """What the conductor moves things with."""
+
+    def living(self) -> tuple[int, ...]:
+        """Engines that take tasks, by id."""
+
+    def start(self, task: words.Task) -> None:
+        """Send a task to its engines."""
+
+    def order(self, order: words.Leave | words.SetRate) -> None:
+        """Pass an order on to the engines."""
+
+    def answer(self, id_: str, refusal: str) -> None:
+        """Tell the recorder what came of an action; an empty refusal if it was carried out."""
+
+
+@dataclass
+class _Attempt:
+    """A running trial, as this process knows it."""
+
+    number: int
+    engines: tuple[int, ...]
+    sent_s: float
+    has_begun: bool = False
+    returned: dict[int, words.Returned] = field(default_factory=dict)
+    failed: str = ""
+    deadline_s: float | None = None
+    ordered: set[words.Reason] = field(default_factory=set)
+    why: str = ""
+    for_trial: int | None = None
+
+
+class Conductor:
+    """Carries a search out.
+
+    Args:
+        keeper: of its journal; the search has begun.
+        hands: what to move things with.
+        folder: of the search's files.
+        now_s: seconds since the epoch.
+    """
+
+    def __init__(self, keeper: Keeper, hands: Hands, folder: Path, now_s: float) -> None:
+        self._keeper = keeper
+        self._book = keeper.book
+        self._hands = hands
+        self._folder = folder
+        self._now_s = now_s
+        self._attempts = {
+            number: _Attempt(len(self._book.trials[number].attempts), engines, now_s)
+            for number, engines in self._book.running.items()
+        }
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the search has ended."""
+        return self._book.ended is not None
+
+    @property
+    def busy(self) -> set[int]:
+        """Engines that try something, by id."""
+        return {engine for attempt in self._attempts.values() for engine in attempt.engines}
+
+    def take(self, heard: Asked | Told | TaskFailed, now_s: float) -> None:
+        """Take in what was heard; ``advance`` acts on it."""
+        self._now_s = now_s
+        match heard:
+            case Asked():
+                self._answer(heard)
+            case Told(engine, word):
+                self._take_word(engine, word)
+            case TaskFailed(number, attempt, why):
+                current = self._attempts.get(number)
+                if current is not None and current.number == attempt:
+                    current.failed = current.failed or why
+
+    def advance(self, now_s: float) -> None:
+        """Settle what is over, and do what is to be done next."""
+        self._now_s = now_s
+        living = self._hands.living()
+        for number in list(self._attempts):
+            self._settle(number, living)
+        while not self.is_over:
+            decisions = planner.plan(self._book, living, living, now_s)
+            if not sum(self._do(decision) for decision in decisions):
+                return
+
+    # -- what is heard ----------------------------------------------------------------------------
+
+    def _answer(self, asked: Asked) -> None:
+        event = actions.answer(self._book, asked.id, asked.who, asked.action)
+        if event is not None:
+            self._keeper.write(event)
+        refusal = event.reason if isinstance(event, events.ActionRefused) else ""
+        self._hands.answer(asked.id, refusal)
+        if isinstance(event, events.Acted) and isinstance(event.action, events.SetLearningRate):
+            number = event.action.trial
+            attempt = self._attempts[number].number
+            self._hands.order(words.SetRate(number, attempt, event.action.learning_rate))
+
+    def _take_word(self, engine: int, word: words.AnyWord) -> None:
+        attempt = self._attempts.get(word.trial)
+        if attempt is None or attempt.number != word.attempt:
+            return
+        match word:
+            case words.Began():
+                attempt.has_begun = True
+            case words.OpenedRun(run=run):
+                if self._book.trials[word.trial].attempts[-1].run != run:
+                    self._keeper.write(events.RunOpened(word.trial, run))
+            case words.Saved(step=step, path=path):
+                trial = self._book.trials[word.trial]
+                if (trial.checkpoint, trial.checkpoint_step) != (path, step):
+                    self._keeper.write(events.TrialCheckpointed(word.trial, step, path))
+            case words.Reports():
+                self._take_report(attempt, word)
+            case words.Returned():
+                attempt.returned[engine] = word
+
+    def _take_report(self, attempt: _Attempt, word: words.Reports) -> None:
+        trial = self._book.trials[word.trial]
+        assert self._book.began is not None
+        is_known = trial.reports.get(word.step) == word.metrics
+        metric = self._book.began.metric
+        notes: dict[str, Any] = {}
+        is_hopeless = False
+        if metric in word.metrics and trial.promotion is None:
+            is_hopeless, notes = self._keeper.judge(trial.number, word.step, word.metrics[metric])
+        if not is_known:
+            self._keeper.write(events.Reported(word.trial, word.step, word.metrics, notes))
+        if is_hopeless and not attempt.ordered:
+            attempt.why = f"hopeless at step {word.step}"
+            self._order(trial.number, attempt, "prune")
+
+    # -- what is over -----------------------------------------------------------------------------
+
+    def _settle(self, number: int, living: Collection[int]) -> None:
+        attempt = self._attempts[number]
+        first = attempt.returned.get(attempt.engines[0])
+        if first is not None and first.outcome in ("finished", "left"):
+            self._end(number, first)
+            return
+        dead = [one for one in attempt.engines if one not in living]
+        silent = [one for one in attempt.engines if one not in attempt.returned]
+        if not silent or dead or attempt.failed:
+            if attempt.deadline_s is None:
+                attempt.deadline_s = self._now_s + (DEATH_S if silent else 0.0)
+            if self._now_s >= attempt.deadline_s:
+                self._fail(number, attempt, dead)
+        elif not attempt.has_begun and self._now_s >= attempt.sent_s + SILENCE_S:
+            _LOG.warning("Trial %d has not begun on %s; sent again.", number, attempt.engines)
+            self._send(number)
+
+    def _end(self, number: int, returned: words.Returned) -> None:
+        attempt = self._attempts.pop(number)
+        trial = self._book.trials[number]
+        if returned.outcome == "finished":
+            self._keeper.write(events.TrialEnded(number, "finished", "", returned.value))
+        elif returned.reason == "pause" and trial.wish != "stop":
+            self._keeper.write(events.TrialPaused(number, attempt.for_trial))
+        elif returned.reason == "prune":
+            self._keeper.write(events.TrialEnded(number, "pruned", attempt.why))
+        else:
+            why = attempt.why or "stopped by hand"
+            self._keeper.write(events.TrialEnded(number, "stopped", why))
+
+    def _fail(self, number: int, attempt: _Attempt, dead: list[int]) -> None:
+        del self._attempts[number]
+        raised = [one for one in attempt.returned.values() if one.outcome == "failed"]
+        if dead:
+            why = attempt.failed or f"engines {dead} died"
+            self._keeper.write(events.TrialCrashed(number, tuple(dead), why))
+        elif raised:
+            self._keeper.write(events.TrialEnded(number, "failed", raised[0].why))
+        elif attempt.failed:
+            self._keeper.write(events.TrialEnded(number, "failed", attempt.failed))
+        else:
+            why = next(one.why for one in attempt.returned.values())
+            self._keeper.write(events.TrialCrashed(number, attempt.engines, why))
+
+    # -- what is to be done -----------------------------------------------------------------------
+
+    def _do(self, decision: planner.Decision) -> bool:
+        """Carry a decision out; whether that was news."""
+        match decision:
+            case planner.Start(trial=number, engines=engines):
+                self._keeper.write(events.TrialStarted(number, engines))
+                count = len(self._book.trials[number].attempts)
+                self._attempts[number] = _Attempt(count, engines, self._now_s)
+                self._send(number)
+            case planner.Ask():
+                point = self._keeper.ask()
+                if point is None:
+                    self._keeper.write(events.SamplerExhausted())
+                else:
+                    number = len(self._book.trials)
+                    created = events.TrialCreated(number, point.params, notes=point.notes)
+                    self._keeper.write(created)
+            case planner.Create(event=event):
+                self._keeper.write(event)
+            case planner.Stop(trial=number, why=why):
+                return self._order(number, self._attempts[number], "stop", why)
+            case planner.Pause(trial=number, for_trial=for_trial):
+                if number not in self._attempts:
+                    self._keeper.write(events.TrialPaused(number, for_trial))
+                    return True
+                self._attempts[number].for_trial = for_trial
+                return self._order(number, self._attempts[number], "pause")
+            case planner.Resume(trial=number):
+                self._keeper.write(events.TrialResumed(number))
+            case planner.End(trial=number, state=state, why=why):
+                self._keeper.write(events.TrialEnded(number, state, why))
+            case planner.Finish(outcome=outcome, reason=reason):
+                self._keeper.write(Ended(outcome, reason))  # type: ignore[arg-type]
+        return True
+
+    def _order(self, number: int, attempt: _Attempt, reason: words.Reason, why: str = "") -> bool:
+        """Have a trial leave, once for each reason; False: it was told already."""
+        if reason in attempt.ordered:
+            return False
+        attempt.ordered.add(reason)
+        attempt.why = why or attempt.why
+        self._hands.order(words.Leave(number, attempt.number, reason))
+        return False
+
+    def _send(self, number: int) -> None:
+        self._attempts[number].sent_s = self._now_s
+        self._hands.start(self._task(self._book.trials[number]))
+
+    def _task(self, trial: Trial) -> words.Task:
+        began = self._book.began
+        assert began is not None
+        checkpoint, is_own = trial.checkpoint, bool(trial.checkpoint)
+        parent = None if trial.parent is None else self._book.trials[trial.parent]
+        begun = 0
+        if parent is not None and trial.warm:
+            checkpoint = checkpoint or parent.checkpoint
+            begun = parent.checkpoint_step if trial.promotion is not None else 0
+        attempts = [] if parent is None else parent.attempts
+        return words.Task(
+            search=self._keeper.search,
+            name=began.name,
+            trial=trial.number,
+            attempt=len(trial.attempts),
+            engines=trial.engines,
+            params=dict(trial.params),
+            metric=began.metric,
+            folder=str(self._folder / f"trial-{trial.number}"),
+            checkpoint=checkpoint,
+            is_own=is_own,
+            promotion=trial.promotion,
+            begun=begun,
+            parent_engines=len(attempts[-1].engines) if attempts else 1,
+            learning_rate=trial.learning_rate,
+            memory_bytes=self._book.limits.memory_bytes,
+            seed=samplers.seed_of(began.seed, trial.number),
+        )

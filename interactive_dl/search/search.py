@@ -1,0 +1,568 @@
+"""A search as a notebook holds it: started, watched, steered, found again."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from interactive_dl.errors import (
+    ActionRefusedError,
+    CommandRefusedError,
+    RecorderUnreachableError,
+    SearchError,
+)
+from interactive_dl.search import _finding, _launching, events, frame, study, words
+from interactive_dl.search.book import Book, Trial
+from interactive_dl.search.events import AnyAction
+from interactive_dl.search.space import AnyDimension, Space, Value
+from interactive_dl.telemetry import identity, journal
+from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source
+from interactive_dl.telemetry.following import Follower
+from interactive_dl.telemetry.steering import Request, Sent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from interactive_dl.cluster import Cluster
+
+TIMEOUT_S = 30.0
+_ANSWER_S = 5.0
+_RETRY_S = 0.2
+_LOG = logging.getLogger(__name__)
+
+Callback = Callable[["Search", list[events.Record]], None]
+
+
+class Search:
+    """A hyper-parameter search; a process of the cluster runs it, so it outlives the notebook.
+
+    search = idl.Search(objective, {"lr": idl.log_uniform(1e-5, 1e-1)}, metric="val_loss")
+    search.start(cluster, trials=64)
+
+    Args:
+        objective: a function of one ``trial`` (``search.trial.Trial``), or of keyword arguments by
+            the space's names; it returns the metric's value, a Keras history, or nothing where it
+            reports. It is sent to the engines with what it refers to.
+        space: ranges by name (``idl.uniform``, ``log_uniform``, ``integer``, ``log_integer``,
+            ``choice``, ``fixed``); a plain value is fixed.
+        metric: of the reports, that trials are judged by.
+        direction: ``minimize`` or ``maximize``.
+        sampler: who proposes points; see ``search.samplers.SAMPLERS``.
+        pruner: who ends hopeless trials; see ``search.pruners.PRUNERS``.
+        sampler_options, pruner_options: theirs.
+        name: of the search.
+        seed: of every draw.
+
+    Raises:
+        SpaceError: a space that makes no sense.
+        UnknownNameError: no such sampler, pruner or option.
+        SearchError: an objective that cannot be sent, or a direction that is none.
+    """
+
+    def __init__(
+        self,
+        objective: Callable[..., Any],
+        space: Mapping[str, AnyDimension | Value],
+        *,
+        metric: str = "val_loss",
+        direction: events.Direction = "minimize",
+        sampler: str = "random",
+        pruner: str = "none",
+        sampler_options: Mapping[str, Any] | None = None,
+        pruner_options: Mapping[str, Any] | None = None,
+        name: str = "search",
+        seed: int = 0,
+    ) -> None:
+        self._described: events.SearchBegan | None = events.SearchBegan(
+            name=name,
+            space=Space.of(dict(space)),
+            metric=metric,
+            direction=direction,
+            sampler=sampler,
+            sampler_options=dict(sampler_options or {}),
+            pruner=pruner,
+            pruner_options=dict(pruner_options or {}),
+            seed=seed,
+            source=_source(objective),
+            versions={"interactive-dl": journal.package_version()},
+        )
+        self._objective = _launching.pickled(objective)
+        _launching.check(self._described)
+        self._enter(_launching.new_id(name), Path(), None)
+
+    def _enter(self, search: str, runs: Path, cluster: Path | None) -> None:
+        self.id = search
+        self._runs = runs
+        self._cluster = cluster
+        self._book = Book()
+        self._news = threading.Condition()
+        self._callbacks: list[Callback] = []
+        self._follower: Follower | None = None
+
+    @classmethod
+    def attach(
+        cls, name: str, *, cluster: Cluster | None = None, runs: str | Path | None = None
+    ) -> Self:
+        """A search that was started before, from any process.
+
+        Args:
+            name: its name, of which the latest is taken, or its id.
+            cluster: whose recorder is asked; by default that of the search's cluster, if it lives.
+            runs: folder of the journals; by default the cluster's, ``$IDL_RUNS`` or ``runs``.
+
+        Raises:
+            SearchNotFoundError: there is none.
+        """
+        found = _finding.find(name, cluster, runs)
+        search = cls.__new__(cls)
+        search._described = None
+        search._objective = b""
+        search._enter(found.id, found.runs, found.cluster)
+        return search
+
+    @staticmethod
+    def known(runs: str | Path | None = None) -> tuple[str, ...]:
+        """Ids of all searches that have a journal, the newest last."""
+        return _finding.searches(_finding.folder(None, runs))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items())
+        return f"<Search {self.id}: {self.state}{', ' if counts else ''}{counts}>"
+
+    def _counts(self) -> dict[str, int]:
+        known = self._book.count_by_state.items()
+        return {state: count for state, count in known if count}
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        cluster: Cluster,
+        *,
+        trials: int | None = None,
+        concurrency: int | None = None,
+        engines_per_trial: int = 1,
+        time_budget_s: float | None = None,
+        memory_bytes: int | None = None,
+        crashes: int = 3,
+        stop_runs: bool = False,
+    ) -> Self:
+        """Let the cluster's engines try trials from now on, until they are done.
+
+        Args:
+            cluster: a running one.
+            trials: how many the sampler makes; None: until somebody stops it.
+            concurrency: how many at once; None for as many as the engines allow.
+            engines_per_trial: k engines train each trial together.
+            time_budget_s: seconds after which it ends.
+            memory_bytes: that a trial may add to its engine's memory.
+            crashes: a trial that crashes on so many different engines is not tried again.
+            stop_runs: whether to stop trainings that run on the engines, after a checkpoint.
+
+        Raises:
+            SearchError: it was started before; limits that make no sense; its process did not
+                come up.
+            EnginesBusyError: a training or another search runs on the engines.
+        """
+        if self._described is None or self._cluster is not None:
+            raise SearchError(
+                f"A search is started once, but {self.id!r} was. To go on with one that lost its"
+                " cluster, type: search.resume(cluster)"
+            )
+        limits = events.Limits(
+            trials=trials,
+            concurrency=concurrency,
+            engines_per_trial=engines_per_trial,
+            time_budget_s=time_budget_s,
+            memory_bytes=memory_bytes,
+            crashes=crashes,
+        )
+        _launching.check_limits(limits, cluster)
+        _launching.clear(cluster, self.id, stops_runs=stop_runs)
+        began = msgspec.structs.replace(self._described, limits=limits)
+        _launching.write(cluster.runs_folder, self.id, began, self._objective)
+        self._launch(cluster)
+        return self
+
+    def resume(self, cluster: Cluster, *, stop_runs: bool = False) -> Self:
+        """Go on with a search whose cluster, or whose driver, has ended; here or on another one.
+
+        Trials that ran there go on from their last checkpoints.
+
+        Raises:
+            SearchError: it has ended, or somebody runs it.
+            EnginesBusyError: a training or another search runs on the engines.
+        """
+        if self.book.ended is not None:
+            raise SearchError(
+                f"A search that has ended is not resumed, but {self.id} has: {self.state}. Start"
+                " another one with its best points: new.enqueue(**search.best.params)"
+            )
+        if _launching.is_driven(self._runs, self.id):
+            raise SearchError(f"A search is run by one process, but {self.id} is run already.")
+        if cluster.runs_folder.absolute() != self._runs.absolute():
+            raise SearchError(
+                f"A search stays in its folder of runs, {self._runs}, but the cluster's is"
+                f" {cluster.runs_folder}. Start it with idl.Cluster(..., runs={str(self._runs)!r})."
+            )
+        _launching.clear(cluster, self.id, stops_runs=stop_runs)
+        self.close()
+        self._launch(cluster)
+        return self
+
+    def _launch(self, cluster: Cluster) -> None:
+        self._runs, self._cluster = cluster.runs_folder, cluster.folder
+        _launching.launch(cluster, self.id)
+        _launching.await_driver(cluster, self._runs, self.id)
+
+    def wait(self, timeout_s: float | None = None) -> str:
+        """Wait until the search has ended.
+
+        Returns:
+            How: its state.
+
+        Raises:
+            TimeoutError: it goes on.
+            SearchError: nobody runs it any more.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._await(lambda: self._book.ended is not None, _left(deadline_s)):
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                raise TimeoutError(
+                    f"{self.id} has not ended within {timeout_s:g} s: {self!r}. To stop it:"
+                    " search.stop()"
+                )
+            if self.state == "abandoned":
+                raise SearchError(f"Nobody runs {self.id} any more. Type: search.resume(cluster)")
+        return self.state
+
+    def close(self) -> None:
+        """End the thread that follows it; using the book begins anew. May be called again."""
+        with self._news:
+            follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.stop()
+
+    # -- watching ---------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Of the search; several may share it."""
+        return journal.origin(self.id).name
+
+    @property
+    def book(self) -> Book:
+        """All that was told so far; it grows while the search goes on. Read it only.
+
+        Raises:
+            TelemetryError: the journal cannot be read.
+        """
+        if self._described is not None and self._cluster is None:
+            return self._book  # not started
+        follower = self._follow()
+        with self._news:
+            self._news.wait_for(lambda: follower.is_up_to_date or follower.has_given_up)
+        if not follower.is_up_to_date and follower.problem is not None:
+            raise follower.problem
+        return self._book
+
+    @property
+    def state(self) -> str:
+        """``not started``, ``running``, ``finished``, ``stopped``, or ``abandoned``: without a
+        process that runs it.
+        """
+        if self._described is not None and self._cluster is None:
+            return "not started"
+        book = self.book
+        if book.ended is not None:
+            return book.ended.outcome
+        return "running" if _launching.is_driven(self._runs, self.id) else "abandoned"
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Have ``callback(search, records)`` called for all that comes, in the follower's thread.
+
+        What came before is in ``book``, which has the records when the callback gets them.
+
+        Returns:
+            What ends it.
+        """
+        with self._news:
+            self._callbacks.append(callback)
+        self._follow()
+
+        def unsubscribe() -> None:
+            with self._news, contextlib.suppress(ValueError):
+                self._callbacks.remove(callback)
+
+        return unsubscribe
+
+    def frame(self) -> pd.DataFrame:
+        """One row a trial. See ``search.frame.frame``."""
+        return frame.frame(self.book)
+
+    def curves(self) -> pd.DataFrame:
+        """All reports: columns trial, step, then the metrics."""
+        return frame.curves(self.book)
+
+    @property
+    def best(self) -> Trial:
+        """The best finished trial.
+
+        Raises:
+            SearchError: none has finished with a value.
+        """
+        return frame.best(self.book)
+
+    def importance(self) -> dict[str, float]:
+        """How much each parameter matters. See ``search.frame.importance``."""
+        return frame.importance(self.book)
+
+    def output(self, trial: int) -> list[str]:
+        """What a trial has printed, line by line, over all its attempts."""
+        self.book.trial(trial)
+        return _finding.output(self._runs, self.id, trial)
+
+    def export(self, url: str) -> None:
+        """Write it as an Optuna study, for Optuna's dashboard: ``sqlite:///digits.db``."""
+        study.export(self.book, url)
+
+    # -- steering ---------------------------------------------------------------------------------
+
+    def act(self, action: AnyAction, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> Any:
+        """Ask the search for something.
+
+        Args:
+            action: what.
+            wait: whether to wait for the answer.
+            timeout_s: how long.
+
+        Returns:
+            The ``Acted``; without waiting, something whose ``result()`` waits for it.
+
+        Raises:
+            ActionRefusedError: it refuses, and why.
+            RecorderUnreachableError: the cluster's recorder does not answer.
+            TimeoutError: it has not answered yet.
+        """
+        if self.book.ended is not None or self._cluster is None:
+            raise ActionRefusedError(
+                f"A search is steered while it runs, but {self.id} is {self.state}."
+            )
+        pending = Pending(self, secrets.token_hex(8), action)
+        pending.send(min(timeout_s, _ANSWER_S))
+        return pending.result(timeout_s) if wait else pending
+
+    def stop(self, **waiting: Any) -> Any:
+        """Start nothing more, stop every trial, and end. See ``act``."""
+        return self.act(events.StopSearch(), **waiting)
+
+    def stop_trial(self, trial: int, **waiting: Any) -> Any:
+        """End a trial. See ``act``."""
+        return self.act(events.StopTrial(trial), **waiting)
+
+    def pause_trial(self, trial: int, **waiting: Any) -> Any:
+        """Take a trial off its engines, after a checkpoint. See ``act``."""
+        return self.act(events.PauseTrial(trial), **waiting)
+
+    def resume_trial(self, trial: int, **waiting: Any) -> Any:
+        """Let a paused trial go on. See ``act``."""
+        return self.act(events.ResumeTrial(trial), **waiting)
+
+    def restart_trial(self, trial: int, **waiting: Any) -> Any:
+        """Try a trial's point anew; one that has not ended is stopped. See ``act``."""
+        return self.act(events.Restart(trial), **waiting)
+
+    def clone(self, trial: int, *, warm: bool = False, **edits: Value) -> Any:
+        """Try a trial's point with some parameters edited. See ``act``.
+
+        Args:
+            trial: to clone.
+            warm: whether to begin with its weights.
+            edits: new values by parameter.
+        """
+        return self.act(events.Clone(trial, dict(edits), warm))
+
+    def enqueue(self, params: Mapping[str, Value], *, priority: int = 0, **waiting: Any) -> Any:
+        """Try a point of one's own. See ``act``."""
+        return self.act(events.Enqueue(dict(params), priority), **waiting)
+
+    def set_learning_rate(self, trial: int, learning_rate: float, **waiting: Any) -> Any:
+        """Change a running trial's learning rate. See ``act``."""
+        return self.act(events.SetLearningRate(trial, learning_rate), **waiting)
+
+    def prioritise(self, trial: int, priority: int, **waiting: Any) -> Any:
+        """Let a waiting trial start earlier (higher) or later. See ``act``."""
+        return self.act(events.SetPriority(trial, priority), **waiting)
+
+    def set_trials(self, trials: int | None, **waiting: Any) -> Any:
+        """Let the sampler make so many in all; None for no end. See ``act``."""
+        return self.act(events.SetTrials(trials), **waiting)
+
+    def set_concurrency(self, concurrency: int | None, **waiting: Any) -> Any:
+        """Let so many run at once; those that run go on. See ``act``."""
+        return self.act(events.SetConcurrency(concurrency), **waiting)
+
+    def set_time_budget(self, seconds: float | None, **waiting: Any) -> Any:
+        """Let it end so many seconds after it began; None for no end. See ``act``."""
+        return self.act(events.SetTimeBudget(seconds), **waiting)
+
+    def set_range(self, parameter: str, dimension: AnyDimension, **waiting: Any) -> Any:
+        """Narrow or extend a parameter's range; finished trials still count. See ``act``."""
+        return self.act(events.SetRange(parameter, dimension), **waiting)
+
+    def promote(
+        self,
+        trial: int | Trial,
+        epochs: int,
+        *,
+        warm: bool = True,
+        rule: str = "linear",
+        warmup_epochs: float = 1.0,
+        engines: int | None = None,
+        **waiting: Any,
+    ) -> Any:
+        """Train a trial's model on all engines; the others wait until that is over. See ``act``.
+
+        Args:
+            trial: to promote.
+            epochs: to train, on top of the trial's own where it begins with those.
+            warm: whether to go on from its weights and optimizer state.
+            rule: how the learning rate follows the number of engines: ``linear``, ``sqrt``,
+                ``none``.
+            warmup_epochs: over which it gets there.
+            engines: how many; None for all.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        how = events.Promotion(epochs, rule, warmup_epochs)  # type: ignore[arg-type]
+        return self.act(events.Promote(number, how, warm, engines), **waiting)
+
+    def demote(self, **waiting: Any) -> Any:
+        """End what was promoted, after a checkpoint, and go back to searching. See ``act``.
+
+        Raises:
+            ActionRefusedError: nothing is promoted.
+        """
+        book = self.book
+        live = [t.number for t in book.trials if t.promotion is not None and not t.is_over]
+        if not live:
+            raise ActionRefusedError("Nothing is promoted. See search.promote(trial, epochs=...).")
+        return self.act(events.StopTrial(live[0]), **waiting)
+
+    # -- following --------------------------------------------------------------------------------
+
+    def _source(self, run: str) -> Source:
+        if self._cluster is not None:
+            return ClusterSource(self._cluster, self._runs, run)
+        return FileSource(journal.path_of(self._runs, run))
+
+    def _follow(self) -> Follower:
+        with self._news:
+            if self._follower is None:
+                self._book = Book()
+                run = words.journal_of(self.id)
+                self._follower = Follower(
+                    f"follow {self.id}", self._source(run), self._take, self._notice
+                )
+                self._follower.start()
+            return self._follower
+
+    def _await(self, is_so: Callable[[], bool], timeout_s: float | None) -> bool:
+        self._follow()
+        with self._news:
+            return self._news.wait_for(is_so, timeout_s)
+
+    def _take(self, part: journal.Chunk) -> None:
+        """Called by the follower's thread."""
+        records = events.decode(part, self.id)
+        with self._news:
+            for record in records:
+                self._book.add(record)
+            callbacks = list(self._callbacks) if records else []
+            self._news.notify_all()
+        for callback in callbacks:
+            try:
+                callback(self, records)
+            except Exception:  # noqa: BLE001 - the others, and the book, go on
+                _LOG.exception("A subscriber of %s failed.", self.id)
+
+    def _notice(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+
+class Pending:
+    """An action that a search was asked for.
+
+    Attributes:
+        id: of the action.
+    """
+
+    def __init__(self, search: Search, id_: str, action: AnyAction) -> None:
+        self.id = id_
+        self._search = search
+        self._sent = Sent(id_, identity.who(), Request(words.plain(words.Act(action))))
+
+    def send(self, timeout_s: float) -> None:
+        """Bring it to the recorder; while the driver is away, again and again.
+
+        Raises:
+            ActionRefusedError: nobody runs the search.
+            RecorderUnreachableError: no recorder answers.
+        """
+        source = self._search._source(words.work_of(self._search.id))
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                source.send(self._sent, timeout_s)
+                return
+            except (CommandRefusedError, RecorderUnreachableError) as error:
+                if time.monotonic() > deadline_s:
+                    if isinstance(error, RecorderUnreachableError):
+                        raise
+                    raise ActionRefusedError(str(error)) from error
+            time.sleep(_RETRY_S)
+
+    def result(self, timeout_s: float = TIMEOUT_S) -> events.Acted:
+        """Wait for the answer.
+
+        Raises:
+            ActionRefusedError: the search refused.
+            TimeoutError: it has not answered yet.
+        """
+        if not self._search._await(lambda: self._answer() is not None, timeout_s):
+            raise TimeoutError(
+                f"{self._search.id} has not answered within {timeout_s:g} s (state:"
+                f" {self._search.state}). Wait on with result(timeout_s)."
+            )
+        answer = self._answer()
+        if isinstance(answer, events.ActionRefused):
+            raise ActionRefusedError(answer.reason)
+        assert answer is not None
+        return answer
+
+    def _answer(self) -> events.Acted | events.ActionRefused | None:
+        book = self._search._book
+        if not book.has_action(self.id):
+            return None
+        return next(one for _, one in reversed(book.actions) if one.id == self.id)
+
+
+def _source(objective: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(objective)
+    except (OSError, TypeError):
+        return ""
+
+
+def _left(deadline_s: float | None) -> float:
+    """Now and then somebody must look whether the search is still run."""
+    return 1.0 if deadline_s is None else max(0.0, min(1.0, deadline_s - time.monotonic()))
