@@ -12,14 +12,12 @@ import psutil
 from interactive_dl.engine import _gpu, _waiting
 from interactive_dl.engine._phases import Phases
 from interactive_dl.engine._position import Position
-from interactive_dl.telemetry.spread import PHASES
+from interactive_dl.telemetry.spread import PHASES, RESOURCES
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
     from interactive_dl.engine.group import Group
-
-_RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -127,13 +125,13 @@ class Reports:
         by_rank = pending.gathered.T
         count = len(pending.names)
         metrics = pending.gathered[:, :count].mean(axis=0)
-        resources = dict(zip(_RESOURCES, by_rank[-len(_RESOURCES) :], strict=True))
+        resources = dict(zip(RESOURCES, by_rank[-len(RESOURCES) :], strict=True))
         if np.isnan(by_rank[-2:]).any():
-            resources |= dict.fromkeys(_RESOURCES[2:], np.empty(0))
+            resources |= dict.fromkeys(RESOURCES[2:], np.empty(0))
         return Report(
             pending.position,
             pending.learning_rate,
             metrics=dict(zip(pending.names, metrics.tolist(), strict=True)),
-            times=dict(zip(PHASES, by_rank[count : -len(_RESOURCES)], strict=True)),
+            times=dict(zip(PHASES, by_rank[count : -len(RESOURCES)], strict=True)),
             resources=resources,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interactive_dl.telemetry.spread import QUANTILES
+from interactive_dl.telemetry.spread import PHASES, QUANTILES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from interactive_dl.telemetry.history import History
 
 _TABLES = ("progress", "epochs", "ranks", "quantiles", "worst")
-_PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
 _COUNTS = frozenset({"step", "epoch", "rank", "ranks", "engine", "seq"})
 _NO_CURVE = _COUNTS | {"time_s"}
 
@@ -57,7 +56,7 @@ def _ranks(history: History) -> dict[str, np.ndarray]:
         "step": np.repeat(times.step, ranks),
         "time_s": np.repeat(times.time_s, ranks),
         "rank": np.tile(np.arange(ranks), reports),
-        **{name: getattr(times, name).ravel() for name in _PHASES},
+        **{name: getattr(times, name).ravel() for name in PHASES},
     }
     return {name: column[was_there] for name, column in table.items()}
 
@@ -71,7 +70,7 @@ def _quantiles(history: History) -> dict[str, np.ndarray]:
         "time_s": np.repeat(spread.time_s, levels),
         "ranks": np.repeat(spread.ranks, levels),
         "quantile": np.tile(QUANTILES, reports),
-        **{name: getattr(spread, name).ravel() for name in ("own_s", *_PHASES)},
+        **{name: getattr(spread, name).ravel() for name in ("own_s", *PHASES)},
     }
 
 
@@ -83,5 +82,5 @@ def _worst(history: History) -> dict[str, np.ndarray]:
         "step": np.repeat(spread.step, count),
         "time_s": np.repeat(spread.time_s, count),
         "rank": spread.worst.ravel(),
-        **{name: spread.worst_times[name].ravel() for name in _PHASES},
+        **{name: spread.worst_times[name].ravel() for name in PHASES},
     }

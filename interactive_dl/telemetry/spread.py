@@ -19,10 +19,13 @@ TOLD_RANKS = 128
 """Up to so many ranks each one is told."""
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""Journals rely on them: others would need another format."""
+
 WORST = 8
 """So many ranks are told whole where there are too many to tell all."""
 
 PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
+RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
 _TIME_DIGITS = 6
 _PERCENT_DIGITS = 1
 

@@ -16,11 +16,14 @@ from interactive_dl_widgets.log_pane import LogPane
 from interactive_dl_widgets.views import ranks
 from interactive_dl_widgets.views.commands import Asked, awaited_knobs, rows
 from interactive_dl_widgets.views.curves import metric_curves, metric_names
-from interactive_dl_widgets.views.throughput import rank_count, throughput
+from interactive_dl_widgets.views.throughput import throughput
 
 if TYPE_CHECKING:
     from interactive_dl.telemetry.history import History
     from interactive_dl_widgets.views.curves import Curve
+
+Rows = tuple[int, tuple[str, ...]]
+"""How many rows a plot of ranks has, and their names."""
 
 _SMOOTHINGS = (1, 5, 20, 100, 500)
 
@@ -124,27 +127,29 @@ class HeatMapPanel:
     """Who is slower than the others, and when."""
 
     def __init__(self) -> None:
-        self._ranks = 1
-        self.figure = Figure(plots.heat_map_plot(self._ranks))
-        self.box = _layout.card(_html(self.title), self.figure)
+        self._rows: Rows = (1, ())
+        self._title = _html(render.heat_map_title())
+        self.figure = Figure(plots.heat_map_plot(*self._rows))
+        self.box = _layout.card(self._title, self.figure)
 
     @property
     def title(self) -> str:
-        """What the colours are."""
-        return render.heat_map_title()
+        """What the colours are, and who is slow."""
+        return self._title.value
 
     def draw(self, history: History) -> None:
         """Draw all ranks over all of the time."""
         view = ranks.heat_map(history)
-        if view.ranks not in (0, self._ranks):
-            self.figure.show(plots.heat_map_plot(view.ranks))
-            self._ranks = view.ranks
+        self._title.value = render.heat_map_title(view.slowest)
+        if view.rows and (view.rows, view.names) != self._rows:
+            self._rows = view.rows, view.names
+            self.figure.show(plots.heat_map_plot(*self._rows))
         cells: Columns = {
             "x": view.step,
             "width": view.width,
-            "rank": view.rank,
+            "row": view.row,
             "relative": view.relative,
-            "host": view.hosts,
+            "who": view.who,
         }
         self.figure.draw({"cells": {**cells, **view.phases_ms}})
 
@@ -153,8 +158,8 @@ class PhasePanel:
     """Where each rank's time goes, lately."""
 
     def __init__(self) -> None:
-        self._ranks = 1
-        self.figure = Figure(plots.phase_plot(self._ranks))
+        self._rows: Rows = (1, ())
+        self.figure = Figure(plots.phase_plot(*self._rows))
         self.box = _layout.card(_html(self.title), self.figure)
 
     @property
@@ -165,10 +170,10 @@ class PhasePanel:
     def draw(self, history: History) -> None:
         """Draw a bar for each rank."""
         view = ranks.phase_bars(history)
-        if (count := rank_count(history)) not in (0, self._ranks):
-            self.figure.show(plots.phase_plot(count))
-            self._ranks = count
-        self.figure.draw({"bars": {"rank": view.rank, "host": view.hosts, **view.phases_ms}})
+        if view.rows and (view.rows, view.names) != self._rows:
+            self._rows = view.rows, view.names
+            self.figure.show(plots.phase_plot(*self._rows))
+        self.figure.draw({"bars": {"row": view.row, "who": view.who, **view.phases_ms}})
 
 
 class KnobsPanel:

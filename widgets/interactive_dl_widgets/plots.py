@@ -5,6 +5,8 @@ Texts, axes and grounds get their colours in the browser, from JupyterLab's them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bokeh.models import (
     BasicTickFormatter,
     ColumnDataSource,
@@ -15,8 +17,7 @@ from bokeh.models import (
     Range1d,
 )
 from bokeh.plotting import figure
-
-from interactive_dl_widgets.views.ranks import PHASES
+from interactive_dl.telemetry.spread import PHASES
 
 TRAINING, VALIDATION, EVALUATED = "#4c8bf5", "#f0883e", "#a371f7"
 PHASE_COLOURS = {
@@ -36,7 +37,7 @@ METRIC_SOURCES = ("reported", "smooth", "validation", "evaluated")
 LEAST_RELATIVE, MOST_RELATIVE = 0.6, 1.4
 _HEIGHT_PX = 210
 _SHADES = 41
-_NAMED_RANKS = 16
+_NAMED_ROWS = 16
 
 
 def metric_plot(metric: str, *, log: bool) -> figure:
@@ -68,16 +69,20 @@ def throughput_plot() -> figure:
     return plot
 
 
-def heat_map_plot(ranks: int) -> figure:
-    """A cell for each rank and moment, coloured by its own time beside the median rank's."""
-    plot = _plot("step", "rank")
-    names = ("x", "width", "rank", "relative", "host", *PHASES)
-    cells = _source("cells", *names)
+def heat_map_plot(rows: int, names: Sequence[str] = ()) -> figure:
+    """A cell for each rank and moment, coloured by its own time beside the median rank's.
+
+    Args:
+        rows: how many there are.
+        names: of the rows, from above; without, they are ranks from 0 on.
+    """
+    plot = _plot("step", "" if names else "rank")
+    cells = _source("cells", "x", "width", "row", "relative", "who", *PHASES)
     mapper = LinearColorMapper(palette=_shades(), low=LEAST_RELATIVE, high=MOST_RELATIVE)
-    gap = 0.08 if ranks <= _NAMED_RANKS else 0.0
+    gap = 0.08 if rows <= _NAMED_ROWS else 0.0
     rects = plot.rect(
         "x",
-        "rank",
+        "row",
         "width",
         1 - gap,
         source=cells,
@@ -85,9 +90,9 @@ def heat_map_plot(ranks: int) -> figure:
         line_color=None,
     )
     plot.x_range = DataRange1d(range_padding=0)
-    _rank_axis(plot, ranks)
+    _row_axis(plot, rows, names)
     tips = [
-        ("rank", "@rank{0} on @host"),
+        ("who", "@who"),
         ("step", "@x{0,0}"),
         ("beside the median", "@relative{0.00}"),
         *((PHASE_NAMES[name], f"@{name}{{0.0}} ms") for name in PHASES),
@@ -96,17 +101,17 @@ def heat_map_plot(ranks: int) -> figure:
     return plot
 
 
-def phase_plot(ranks: int) -> figure:
-    """A bar for each rank: where its milliseconds went."""
-    plot = _plot("ms per step", "rank")
-    bars = _source("bars", "rank", "host", *PHASES)
+def phase_plot(rows: int, names: Sequence[str] = ()) -> figure:
+    """A bar for each rank: where its milliseconds went; arguments as ``heat_map_plot``'s."""
+    plot = _plot("ms per step", "" if names else "rank")
+    bars = _source("bars", "row", "who", *PHASES)
     colours = [PHASE_COLOURS[name] for name in PHASES]
     stacks = plot.hbar_stack(
-        list(PHASES), y="rank", height=0.75, color=colours, alpha=0.85, source=bars, line_color=None
+        list(PHASES), y="row", height=0.75, color=colours, alpha=0.85, source=bars, line_color=None
     )
     plot.x_range = DataRange1d(start=0, range_padding=0.05)
-    _rank_axis(plot, ranks)
-    tips = [("rank", "@rank{0} on @host")]
+    _row_axis(plot, rows, names)
+    tips = [("who", "@who")]
     tips += [(PHASE_NAMES[name], f"@{name}{{0.0}} ms") for name in PHASES]
     plot.add_tools(HoverTool(renderers=stacks, tooltips=tips))
     return plot
@@ -135,12 +140,13 @@ def _plot(x_label: str, y_label: str, y_axis_type: str = "linear") -> figure:
     return plot
 
 
-def _rank_axis(plot: figure, ranks: int) -> None:
-    """Rank 0 on top, every rank named where there is room."""
-    plot.y_range = Range1d(max(ranks, 1) - 0.5, -0.5)
+def _row_axis(plot: figure, rows: int, names: Sequence[str]) -> None:
+    """Row 0 on top, every row named where there is room."""
+    plot.y_range = Range1d(max(rows, 1) - 0.5, -0.5)
     plot.grid.visible = False
-    if ranks <= _NAMED_RANKS:
-        plot.yaxis.ticker = FixedTicker(ticks=list(range(ranks)))
+    if names or rows <= _NAMED_ROWS:
+        plot.yaxis.ticker = FixedTicker(ticks=list(range(rows)))
+    plot.yaxis.major_label_overrides = dict(enumerate(names))
 
 
 def _source(name: str, *columns: str) -> ColumnDataSource:

@@ -10,6 +10,7 @@ from interactive_dl.telemetry.events import RankLost
 from interactive_dl_widgets import plots
 from interactive_dl_widgets.views.commands import Row, number
 from interactive_dl_widgets.views.engines import EngineRow
+from interactive_dl_widgets.views.maps import Slow
 from interactive_dl_widgets.views.standing import Standing, duration
 from interactive_dl_widgets.views.throughput import Throughput
 
@@ -77,13 +78,19 @@ def throughput_title(view: Throughput) -> str:
     return f'<div class="idl-title">{text}</div>'
 
 
-def heat_map_title() -> str:
-    """What the colours are."""
+def heat_map_title(slowest: Sequence[Slow] = ()) -> str:
+    """What the colours are, and which of very many ranks keep the others waiting."""
     ends = f"linear-gradient(90deg, {plots.FAST}, transparent, {plots.SLOW})"
+    named = ", ".join(
+        f"<b>rank {one.rank}</b> {f'on {escape(one.host)} ' if one.host else ''}{one.relative:.2f}×"
+        for one in slowest
+    )
     return (
         '<div class="idl-title">Ranks <span class="idl-faint">own data and compute time beside the'
         f' median rank&#39;s</span><span class="idl-key">{plots.LEAST_RELATIVE:g}'
-        f'<i class="idl-scale" style="background:{ends}"></i>{plots.MOST_RELATIVE:g}</span></div>'
+        f'<i class="idl-scale" style="background:{ends}"></i>{plots.MOST_RELATIVE:g}</span>'
+        + (f"<div>slowest lately: {named}</div>" if named else "")
+        + "</div>"
     )
 
 

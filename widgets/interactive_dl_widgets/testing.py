@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from interactive_dl.errors import TelemetryError
-from interactive_dl.telemetry import events, steering
+from interactive_dl.telemetry import events, spread, steering
 from interactive_dl.telemetry.history import History
 
 Callback = Callable[["FakeRun", Sequence[events.Record]], None]
@@ -205,14 +207,10 @@ class FakeRun:
         chance = random.Random(plan.seed + step)
         loss = 0.25 + 1.6 * math.exp(-step / 120) + chance.gauss(0, 0.03)
         slowest = plan.slowness if plan.slow_rank is not None else 1.0
-        own = [
-            plan.step_s
-            * 0.8
-            * (plan.slowness if rank == plan.slow_rank else 1.0)
-            * chance.uniform(0.97, 1.03)
-            for rank in range(plan.ranks)
-        ]
-        step_s = max(own) + 0.1 * plan.step_s
+        own = 0.8 * plan.step_s * np.array([chance.uniform(0.97, 1.03) for _ in range(plan.ranks)])
+        if plan.slow_rank is not None:
+            own[plan.slow_rank] *= plan.slowness
+        step_s = float(own.max()) + 0.1 * plan.step_s
         return events.Progress(
             step=step,
             epoch=step // plan.steps_per_epoch,
@@ -221,11 +219,13 @@ class FakeRun:
             learning_rate=self.values.get("learning_rate"),
             samples_per_s=_BATCH * plan.ranks / (plan.step_s * slowest) * chance.uniform(0.95, 1.0),
             step_time_s=step_s,
-            ranks=events.RankTimes(
-                data_wait_s=tuple(0.2 * one for one in own),
-                compute_s=tuple(0.8 * one for one in own),
-                allreduce_wait_s=tuple(step_s - one for one in own),
-                other_s=tuple(0.05 * plan.step_s for _ in own),
+            **spread.time_fields(
+                {
+                    "data_wait_s": 0.2 * own,
+                    "compute_s": 0.8 * own,
+                    "allreduce_wait_s": step_s - own,
+                    "other_s": np.full(plan.ranks, 0.05 * plan.step_s),
+                }
             ),
         )
 

@@ -34,7 +34,7 @@ def shown(table: ThinTable) -> str:
 
 
 rows_of_two_engines = st.lists(
-    st.tuples(st.integers(3, 4), st.integers(0, 300)), unique=True, min_size=1, max_size=200
+    st.tuples(st.integers(3, 4), st.integers(0, 300)), unique=True, min_size=20, max_size=200
 )
 
 

@@ -17,11 +17,11 @@ def test_a_rank_that_is_slower_by_a_third_stands_out_and_the_others_wait_for_it(
         *(progress(step, ranks=slow) for step in (5, 10)),
     )
     view = heat_map(history)
-    assert view.ranks == 4
-    assert view.rank.tolist() == [0, 1, 2, 3] * 2
+    assert (view.rows, view.names) == (4, ())
+    assert view.row.tolist() == [0, 1, 2, 3] * 2
     assert np.allclose(view.relative, [1, 1.3, 1, 1] * 2)
     assert np.allclose(view.phases_ms["allreduce_wait_s"], [300, 0, 300, 300] * 2)
-    assert view.hosts[:4] == ("a", "a", "b", "b")
+    assert view.who[:4] == ("rank 0 on a", "rank 1 on a", "rank 2 on b", "rank 3 on b")
     assert (view.step - view.width / 2).tolist() == [0] * 4 + [5] * 4
 
 
@@ -38,15 +38,15 @@ def test_a_rank_that_is_gone_has_no_cells_and_no_bar() -> None:
         events.GroupChanged((0,), ("a",), 1),
         progress(2, ranks=rank_times(1.0)),
     )
-    assert heat_map(history).rank.tolist() == [0, 1, 0]
-    assert phase_bars(history).rank.tolist() == [0]
-    assert phase_bars(history).hosts == ("a",)
+    assert heat_map(history).row.tolist() == [0, 1, 0]
+    assert phase_bars(history).row.tolist() == [0]
+    assert phase_bars(history).who == ("rank 0 on a",)
 
 
 def test_many_reports_of_many_ranks_make_few_cells() -> None:
     history = told(*(progress(n, ranks=rank_times(*[1.0] * 64)) for n in range(1, 1001)))
     view = heat_map(history)
-    assert len(view.rank) <= 6000
+    assert len(view.row) <= 6000
     assert view.step[0] - view.width[0] / 2 == 0
     assert view.step[-1] + view.width[-1] / 2 == 1000
 
@@ -64,8 +64,8 @@ def test_bars_are_means_over_the_last_reports() -> None:
 
 
 def test_nothing_is_drawn_of_a_run_that_has_told_nothing() -> None:
-    assert len(heat_map(told()).rank) == 0
-    assert len(phase_bars(told()).rank) == 0
+    assert len(heat_map(told()).row) == 0
+    assert len(phase_bars(told()).row) == 0
 
 
 def test_efficiency_is_beside_as_many_ranks_alone() -> None:

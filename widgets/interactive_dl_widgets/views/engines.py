@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from interactive_dl.telemetry.spread import RESOURCES
 from interactive_dl_widgets.views.throughput import members
 
 if TYPE_CHECKING:
@@ -82,12 +83,16 @@ def engine_rows(
 
 def reported_loads(history: History) -> dict[int, Load]:
     """What a run told last of its ranks' processes, by engine id; of GPUs, and of other hosts."""
-    used = history.resources
+    used, many = history.resources, history.resource_spread
     engines, _ = members(history)
     if len(used.time_s) == 0:
         return {}
-    columns = (used.cpu_percent, used.rss_bytes, used.gpu_percent, used.gpu_memory_bytes)
-    last = [column[-1] for column in columns if column.shape[-1]]
+    columns = {name: getattr(used, name) for name in RESOURCES}
+    if len(many.time_s) and many.time_s[-1] == used.time_s[-1]:
+        # Too many ranks to tell each: those with the most memory are known.
+        columns = many.worst_use
+        engines = tuple(engines[int(rank)] for rank in many.worst[-1] if rank < len(engines))
+    last = [column[-1] for column in columns.values() if column.shape[-1]]
     return {
         engine: Load(float(cpu), int(rss), *((float(gpu[0]), int(gpu[1])) if gpu else ()))
         for engine, cpu, rss, *gpu in zip(engines, *last, strict=False)
