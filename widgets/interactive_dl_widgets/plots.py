@@ -17,6 +17,7 @@ from bokeh.models import (
     Range1d,
 )
 from bokeh.plotting import figure
+
 from interactive_dl.telemetry.spread import PHASES
 
 TRAINING, VALIDATION, EVALUATED = "#4c8bf5", "#f0883e", "#a371f7"
