@@ -87,7 +87,9 @@ class Live(keras.callbacks.Callback):
 
     def hear(self, commands: Iterable[Sent]) -> None:
         """Take commands from this process, on rank 0; to be called between steps."""
-        self._told.hear(commands)
+        for sent in commands:
+            self._told.tell(events.CommandSent(sent.id, sent.who, sent.command))
+            self._told.hear((sent,))
 
     # -- Keras calls -----------------------------------------------------------------------------
 

@@ -234,6 +234,8 @@ def _drives(runs: Path, search: str, cluster: Cluster) -> bool:
     process = _process(runs, search)
     if process is None or not is_driven(runs, search) or process.host != socket.gethostname():
         return False
+    if journal.outcome(journal.path_of(runs, words.journal_of(search))) is not None:
+        return False  # its process is about to end
     command = psutil.Process(process.pid).cmdline()
     return cluster.id in command
 

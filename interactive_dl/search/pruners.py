@@ -16,6 +16,9 @@ from optuna.pruners import (
 
 from interactive_dl.errors import SearchError
 from interactive_dl.search._names import check_options, look_up
+from interactive_dl.search.rungs import rungs
+
+__all__ = ["PRUNERS", "make", "rungs"]
 
 
 def make(name: str, options: Mapping[str, Any]) -> BasePruner:
@@ -70,15 +73,3 @@ PRUNERS = {
     "successive_halving": _asha,
     "hyperband": _hyperband,
 }
-
-
-def rungs(name: str, options: Mapping[str, Any], max_steps: int) -> list[int]:
-    """The steps at which successive halving judges, up to ``max_steps``; none for other pruners."""
-    if name not in ("asha", "successive_halving"):
-        return []
-    step, factor = int(options.get("min_steps", 1)), int(options.get("reduction", 3))
-    found = []
-    while step <= max_steps:
-        found.append(step)
-        step *= factor
-    return found
