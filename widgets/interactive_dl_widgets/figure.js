@@ -71,8 +71,10 @@ function paint(root, element) {
     title_text_color: faint,
   };
   const legend = { background_fill_color: ground, background_fill_alpha: 0.7 };
+  const label = { text_color: text, ...legend };
   for (const model of root.references()) {
-    const wanted = model.type === "Legend" ? { ...values, ...legend } : values;
+    const own = { Legend: legend, Text: label }[model.type];
+    const wanted = { ...values, ...own };
     const known = Object.entries(wanted).filter(([name]) => name in model.properties);
     if (!/Toolbar|Tool$|Tooltip/.test(model.type)) model.setv(Object.fromEntries(known));
     if (model.type === "Title") model.text_color = text;
@@ -101,15 +103,20 @@ function patched(source, patch, buffers) {
 
 // What is drawn in one element: a document, which later messages change.
 class Drawing {
-  constructor(Bokeh, element) {
+  // `brushed` is called with each box that a person has drawn.
+  constructor(Bokeh, element, brushed = () => {}) {
     this.Bokeh = Bokeh;
     this.element = element;
+    this.brushed = brushed;
   }
 
   async show({ doc, root }) {
     this.remove();
     this.views = await this.Bokeh.embed.embed_item({ doc, root_id: root }, this.element);
     this.root = this.views.roots[0].model;
+    this.root.document.on_event("selectiongeometry", (_document, { geometry, final }) => {
+      if (final && geometry.type === "rect") this.brushed(geometry);
+    });
     this.paint();
   }
 
@@ -161,7 +168,9 @@ async function render({ model, el, signal }) {
   if (signal.aborted) return;
 
   const view = Math.random().toString(36).slice(2);
-  const drawing = new Drawing(Bokeh, el);
+  const drawing = new Drawing(Bokeh, el, ({ x0, x1, y0, y1 }) => {
+    model.send({ type: "brush", box: [x0, x1, y0, y1] });
+  });
   let work = Promise.resolve();
   // In order: a document takes a moment, and its patches must not overtake it.
   const then = (task) => {

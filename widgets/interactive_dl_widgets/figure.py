@@ -3,15 +3,16 @@
 The kernel sends BokehJS itself, once per page, over the widget's comm: no CDN, no further port.
 Messages to a view: ``library`` (BokehJS, gzipped), ``document`` (the plot with all of its columns,
 to the one view that said hello), ``columns`` (what has changed, to every view).
-From a view: ``library`` and ``hello``. Nothing is sent back for what a view was sent.
+From a view: ``library``, ``hello``, and ``brush`` for a box that a person has drawn. Nothing is
+sent back for what a view was sent.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anywidget
 import bokeh
@@ -27,6 +28,15 @@ from interactive_dl_widgets._still import Still, view_of
 _HERE = Path(__file__).parent
 
 
+class Box(NamedTuple):
+    """What a person has drawn with the box select tool, in the coordinates of the axes."""
+
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+
+
 class Figure(anywidget.AnyWidget):
     """Shows a Bokeh plot whose data sources are found by their ``name``.
 
@@ -35,6 +45,7 @@ class Figure(anywidget.AnyWidget):
 
     Args:
         plot: a figure or a layout of figures; its sources have names.
+        brushed: called with each box that a person has drawn, in the thread that brings it.
     """
 
     _esm = _HERE / "figure.js"
@@ -42,8 +53,11 @@ class Figure(anywidget.AnyWidget):
     _bokeh = traitlets.Unicode(bokeh.__version__).tag(sync=True)
     still = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, plot: LayoutDOM, **traits: Any) -> None:
+    def __init__(
+        self, plot: LayoutDOM, brushed: Callable[[Box], None] | None = None, **traits: Any
+    ) -> None:
         super().__init__(**traits)
+        self._brushed = brushed
         self._lock = threading.RLock()
         self._is_viewed = False
         self._own_still: Still | None = None
@@ -129,6 +143,8 @@ class Figure(anywidget.AnyWidget):
                 with self._lock:
                     self._is_viewed = True
                     self._send_document(view)
+            case {"type": "brush", "box": [x0, x1, y0, y1]} if self._brushed is not None:
+                self._brushed(Box(min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)))
 
     def _send_document(self, view: str | None) -> None:
         self.send({**self.document(), "view": view})

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from bokeh.models import (
     BasicTickFormatter,
-    ColumnDataSource,
     DataRange1d,
     FixedTicker,
     HoverTool,
@@ -19,6 +18,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from interactive_dl.telemetry.spread import PHASES
+from interactive_dl_widgets._drawing import plot as _plot
+from interactive_dl_widgets._drawing import source
 
 TRAINING, VALIDATION, EVALUATED = "#4c8bf5", "#f0883e", "#a371f7"
 PHASE_COLOURS = {
@@ -36,7 +37,6 @@ PHASE_NAMES = {
 FAST, SLOW = "#4c8bf5", "#e5534b"
 METRIC_SOURCES = ("reported", "smooth", "validation", "evaluated")
 LEAST_RELATIVE, MOST_RELATIVE = 0.6, 1.4
-_HEIGHT_PX = 210
 _SHADES = 41
 _NAMED_ROWS = 16
 
@@ -44,7 +44,7 @@ _NAMED_ROWS = 16
 def metric_plot(metric: str, *, log: bool) -> figure:
     """Training and validation of a metric over steps."""
     plot = _plot("step", metric, y_axis_type="log" if log else "linear")
-    reported, smooth, validation, evaluated = (_source(name, "x", "y") for name in METRIC_SOURCES)
+    reported, smooth, validation, evaluated = (source(name, "x", "y") for name in METRIC_SOURCES)
     plot.line("x", "y", source=reported, color=TRAINING, alpha=0.35, line_width=1)
     line = plot.line("x", "y", source=smooth, color=TRAINING, line_width=2)
     plot.line("x", "y", source=validation, color=VALIDATION, line_width=2)
@@ -60,7 +60,7 @@ def throughput_plot() -> figure:
     """Samples per second over steps, and what they would be if no rank waited for another."""
     plot = _plot("step", "samples/s")
     plot.y_range = DataRange1d(start=0, range_padding=0.15)
-    rate, ideal = _source("rate", "x", "y"), _source("ideal", "x", "y")
+    rate, ideal = source("rate", "x", "y"), source("ideal", "x", "y")
     line = plot.line("x", "y", source=rate, color=TRAINING, line_width=1.5)
     plot.varea("x", 0, "y", source=rate, color=TRAINING, alpha=0.12)
     plot.line("x", "y", source=ideal, color="#8b949e", line_dash="dashed", line_width=1.5)
@@ -78,7 +78,7 @@ def heat_map_plot(rows: int, names: Sequence[str] = ()) -> figure:
         names: of the rows, from above; without, they are ranks from 0 on.
     """
     plot = _plot("step", "" if names else "rank")
-    cells = _source("cells", "x", "width", "row", "relative", "who", *PHASES)
+    cells = source("cells", "x", "width", "row", "relative", "who", *PHASES)
     mapper = LinearColorMapper(palette=_shades(), low=LEAST_RELATIVE, high=MOST_RELATIVE)
     gap = 0.08 if rows <= _NAMED_ROWS else 0.0
     rects = plot.rect(
@@ -105,7 +105,7 @@ def heat_map_plot(rows: int, names: Sequence[str] = ()) -> figure:
 def phase_plot(rows: int, names: Sequence[str] = ()) -> figure:
     """A bar for each rank: where its milliseconds went; arguments as ``heat_map_plot``'s."""
     plot = _plot("ms per step", "" if names else "rank")
-    bars = _source("bars", "row", "who", *PHASES)
+    bars = source("bars", "row", "who", *PHASES)
     colours = [PHASE_COLOURS[name] for name in PHASES]
     stacks = plot.hbar_stack(
         list(PHASES), y="row", height=0.75, color=colours, alpha=0.85, source=bars, line_color=None
@@ -118,29 +118,6 @@ def phase_plot(rows: int, names: Sequence[str] = ()) -> figure:
     return plot
 
 
-def _plot(x_label: str, y_label: str, y_axis_type: str = "linear") -> figure:
-    plot = figure(
-        height=_HEIGHT_PX,
-        sizing_mode="stretch_width",
-        min_width=200,
-        tools="pan,box_zoom,wheel_zoom,reset,save",
-        toolbar_location="right",
-        x_axis_label=x_label,
-        y_axis_label=y_label,
-        y_axis_type=y_axis_type,
-        min_border=4,
-        output_backend="canvas",
-    )
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    plot.grid.grid_line_width = 1
-    plot.axis.axis_label_text_font_style = "normal"
-    plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "11px"
-    plot.axis.axis_label_standoff = 4
-    plot.xaxis.formatter = BasicTickFormatter(use_scientific=False)
-    return plot
-
-
 def _row_axis(plot: figure, rows: int, names: Sequence[str]) -> None:
     """Row 0 on top, every row named where there is room."""
     plot.y_range = Range1d(max(rows, 1) - 0.5, -0.5)
@@ -148,10 +125,6 @@ def _row_axis(plot: figure, rows: int, names: Sequence[str]) -> None:
     if names or rows <= _NAMED_ROWS:
         plot.yaxis.ticker = FixedTicker(ticks=list(range(rows)))
     plot.yaxis.major_label_overrides = dict(enumerate(names))
-
-
-def _source(name: str, *columns: str) -> ColumnDataSource:
-    return ColumnDataSource({column: [] for column in columns}, name=name)
 
 
 def _shades() -> list[str]:
