@@ -26,7 +26,9 @@ bench:  ## set up with torch, run the benchmarks
 	@TORCH=1 $(SETUP)
 	@.venv/bin/python tests/benchmarks/run.py
 	@.venv/bin/python tests/benchmarks/live.py
+	@.venv/bin/python tests/benchmarks/browser.py
 	@.venv/bin/python tests/benchmarks/steering.py
+	@.venv/bin/python tests/benchmarks/interrupts.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh
