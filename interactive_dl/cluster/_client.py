@@ -10,6 +10,7 @@ from typing import Any
 import ipyparallel
 from ipyparallel import error
 
+from interactive_dl.cluster.controller import RESULTS_LOST
 from interactive_dl.telemetry.requests import METADATA_KEY, RequestMetadata
 
 
@@ -25,6 +26,7 @@ class Client(ipyparallel.Client):
         self._cells = itertools.count()
         self._looked_up = threading.local()
         super().__init__(*args, **options)
+        self._notification_handlers[RESULTS_LOST] = self._handle_results_lost
 
     def _build_targets(self, targets: Any) -> tuple[list[bytes], list[int]]:
         idents, engines = super()._build_targets(targets)
@@ -49,11 +51,33 @@ class Client(ipyparallel.Client):
         """Answer requests whose engine died, as ipyparallel does, but say why it died."""
         waiting = [msg for msg in self._outstanding_dict[uuid] if msg not in self.results]
         for msg_id in waiting:
-            try:
-                raise error.EngineError(self._explain_death(eid))
-            except error.EngineError:
-                content = error.wrap_exception()
-            reply = self.session.msg("apply_reply", content=content)
-            reply["parent_header"]["msg_id"] = msg_id
-            reply["metadata"]["engine"] = uuid
-            self._handle_apply_reply(reply)
+            self._fail(msg_id, self._explain_death(eid), {"engine": uuid})
+
+    def _unregister_engine(self, msg: dict[str, Any]) -> None:
+        """Hear of a death once: a controller that was restarted tells it again."""
+        if int(msg["content"]["id"]) in self._ids:
+            super()._unregister_engine(msg)
+
+    def _handle_results_lost(self, msg: dict[str, Any]) -> None:
+        """Answer requests whose answers were lost with the controller."""
+        before_s = msg["content"]["before_s"]
+        for msg_id in self.outstanding & self._futures.keys():
+            if self._futures[msg_id].header["date"].timestamp() < before_s:
+                self._fail(msg_id, _LOST, {})
+
+    def _fail(self, msg_id: str, why: str, metadata: dict[str, Any]) -> None:
+        try:
+            raise error.EngineError(why)
+        except error.EngineError:
+            content = error.wrap_exception()
+        reply = self.session.msg("apply_reply", content=content)
+        reply["parent_header"]["msg_id"] = msg_id
+        reply["metadata"] |= metadata
+        self._handle_apply_reply(reply)
+
+
+_LOST = (
+    "The controller's schedulers were killed and restarted meanwhile, and the answer was lost. The"
+    " engines were not disturbed: what had begun there goes on, and runs are in their journals;"
+    " what had not begun is to be sent again."
+)

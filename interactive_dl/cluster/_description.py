@@ -42,7 +42,7 @@ class Description:
         host: where controller and mpiexec run.
         options: how it was started.
         started_at_s: seconds since the epoch.
-        controller_pid: process id of the controller; 0 before it runs.
+        controller_pid: process id of the controller's supervisor; 0 before it runs.
         mpiexec_pid: process id of mpiexec; 0 before it runs.
         recorder_pid: process id of the recorder's supervisor; 0 before it runs.
     """

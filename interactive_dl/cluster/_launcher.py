@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
@@ -19,12 +20,15 @@ from traitlets.config import Config
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._ports import quiet_ports
+from interactive_dl.cluster.controller import controller_command
 from interactive_dl.telemetry.commands import engine_command
 from interactive_dl.telemetry.recorder import recorder_command
 
 _HEARTBEAT_PERIOD_MS = 500
 _SILENCE_BEFORE_DEATH_S = 60
-_CONTROLLER_PORTS = 32
+# Each pool holds a few more than ipyparallel takes. They are apart, so that a controller that is
+# started again, and has the first two in its connection files, takes the same ones from the third.
+_CONTROLLER_PORTS = {"engine_ports": 12, "client_ports": 10, "ports": 10}
 
 
 class _KeepsItsLog(LocalProcessLauncher):
@@ -35,7 +39,9 @@ class _KeepsItsLog(LocalProcessLauncher):
 
 
 class LoggedControllerLauncher(_KeepsItsLog, LocalControllerLauncher):
-    """The controller as a process of this machine."""
+    """The controller as a process of this machine, which comes back when it is killed."""
+
+    controller_cmd = List(list(controller_command()))
 
 
 class WorldLauncher(_KeepsItsLog, MPIEngineSetLauncher):
@@ -71,9 +77,15 @@ def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
         controller_args=[
             f"--HeartMonitor.period={_HEARTBEAT_PERIOD_MS}",
             f"--HeartMonitor.max_heartmonitor_misses={misses}",
-            f"--IPController.ports={','.join(map(str, quiet_ports(_CONTROLLER_PORTS)))}",
+            *_port_words(),
         ],
     )
+
+
+def _port_words() -> list[str]:
+    free = iter(quiet_ports(sum(_CONTROLLER_PORTS.values())))
+    pools = {name: itertools.islice(free, count) for name, count in _CONTROLLER_PORTS.items()}
+    return [f"--IPController.{name}={','.join(map(str, pool))}" for name, pool in pools.items()]
 
 
 def start_recorder(

@@ -77,6 +77,7 @@ class Places:
             f"security/ipcontroller-{self.cluster_id}-client.json",
             f"security/ipcontroller-{self.cluster_id}-engine.json",
             f"log/engines{self.cluster_id}.json",
+            f"log/engines{self.cluster_id}.json.partial",
         ):
             (self.profile / name).unlink(missing_ok=True)
 

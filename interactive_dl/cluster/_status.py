@@ -10,6 +10,7 @@ from interactive_dl.cluster import _processes
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import Death, Engine, State, Summary
+from interactive_dl.cluster.controller._parts import Parts
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_S = 60.0
@@ -66,6 +67,8 @@ def state(places: Places, registered: Registered) -> State:
     reasons = " ".join(one.headline for one in deaths(places, registered) if one.engine in dead)
     if ended := what_ended(places):
         return State("degraded", f"{ended} {reasons}".rstrip() + " Type: cluster.restart()")
+    if restarting := what_restarts(places):
+        return State("degraded", f"{restarting} {reasons}".rstrip())
     if not dead:
         return State("ready")
     if not registered.now:
@@ -83,7 +86,7 @@ def unreached_state(places: Places) -> State:
 def summary(places: Places, is_alive: bool) -> Summary:
     """One line of ``Cluster.list()``; ``is_alive``: whether it has any process."""
     described = Description.read(places.description)
-    works = is_alive and not what_ended(places)
+    works = is_alive and not (what_ended(places) or what_restarts(places))
     return Summary(
         id=places.cluster_id,
         state="ready" if works else "degraded" if is_alive else "failed",
@@ -97,8 +100,11 @@ def what_ended(places: Places) -> str:
     """Which process besides the engines is gone, and what that means; empty if none is."""
     described = Description.read(places.description)
     if not _processes.is_alive(described.controller_pid, places.folder):
+        parts = Parts.read(places.folder)
+        given_up = parts.given_up if parts else ""
+        why = f" ({given_up}; controller.log says more)" if given_up else ""
         return (
-            f"The controller (pid {described.controller_pid}) has ended: engines that die go"
+            f"The controller (pid {described.controller_pid}) has ended{why}: engines that die go"
             " unnoticed, and no other notebook can attach."
         )
     if not _processes.is_alive(described.mpiexec_pid, places.folder):
@@ -112,6 +118,17 @@ def what_ended(places: Places) -> str:
             " steered. Its log says why."
         )
     return ""
+
+
+def what_restarts(places: Places) -> str:
+    """Which process is coming back by itself, and what that means; empty if none is."""
+    parts = Parts.read(places.folder)
+    if parts is None or _processes.is_alive(parts.hub, places.folder):
+        return ""
+    return (
+        "The controller was killed and is being restarted: the engines go on meanwhile, and who"
+        " attaches waits a moment."
+    )
 
 
 def death(places: Places, engine: int) -> Death:

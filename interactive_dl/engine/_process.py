@@ -89,7 +89,13 @@ def main(words: Sequence[str] | None = None) -> None:
             watcher_pid=os.getppid(),
         ),
     )
-    app = _Engine.instance(id=options.id, timeout=_REGISTRATION_TIMEOUT_S, log_level=logging.ERROR)
+    app = _Engine.instance(
+        id=options.id,
+        timeout=_REGISTRATION_TIMEOUT_S,
+        # A controller that is gone is no reason to end a training.
+        max_heartbeat_misses=0,
+        log_level=logging.ERROR,
+    )
     app.invitation = invitation
     # Which cluster it belongs to stands in the environment.
     app.initialize([])

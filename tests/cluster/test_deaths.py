@@ -209,12 +209,11 @@ def test_a_busy_survivor_is_named_instead_of_waited_for(
     train_one_keras_step_on_all(cluster)
 
 
-@pytest.mark.parametrize("part", ["controller_pid", "mpiexec_pid"])
-def test_a_cluster_whose_controller_or_mpiexec_was_killed_restarts(
-    cluster: Cluster, until: Callable[..., None], train_one_keras_step_on_all: Step, part: str
+def test_a_cluster_whose_mpiexec_was_killed_restarts(
+    cluster: Cluster, until: Callable[..., None], train_one_keras_step_on_all: Step
 ) -> None:
     before = {engine.pid for engine in cluster.engines}
-    os.kill(getattr(Description.read(cluster._places.description), part), signal.SIGKILL)
+    os.kill(Description.read(cluster._places.description).mpiexec_pid, signal.SIGKILL)
     until(lambda: cluster.state.name == "degraded", "its end is noticed")
     assert "cluster.restart()" in cluster.state.reason
 

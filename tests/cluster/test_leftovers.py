@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from interactive_dl.cluster import Cluster, _processes
+from interactive_dl.cluster._description import Description
+from interactive_dl.cluster.controller._parts import Parts
 
 _WATCHED = ("/dev/shm", tempfile.gettempdir())
 _OURS = ("sm_segment*", "interactive_dl-*", "ompi.*", "prte.*", "pmix*")
@@ -59,8 +61,14 @@ def _tells(path: Path) -> bool:
     return "doomed" in str(path)
 
 
-def _controller(process: psutil.Process) -> bool:
-    return "ipyparallel.controller" in process.cmdline()
+def _controllers_supervisor(process: psutil.Process) -> bool:
+    described = Description.read(Cluster(cluster_id="doomed")._places.description)
+    return process.pid == described.controller_pid
+
+
+def _hub(process: psutil.Process) -> bool:
+    parts = Parts.read(Cluster(cluster_id="doomed")._places.folder)
+    return parts is not None and process.pid == parts.hub
 
 
 def _engine(process: psutil.Process) -> bool:
@@ -79,7 +87,9 @@ def _nobody(process: psutil.Process) -> bool:
     return False
 
 
-@pytest.mark.parametrize("victim", [_nobody, _controller, _engine, _watcher, _mpiexec])
+@pytest.mark.parametrize(
+    "victim", [_nobody, _controllers_supervisor, _hub, _engine, _watcher, _mpiexec]
+)
 def test_nothing_is_left_after_stop_whoever_was_killed_before(
     doomed: Cluster,
     victim: Callable[[psutil.Process], bool],
@@ -111,8 +121,8 @@ def test_mpi_keeps_its_files_in_the_clusters_own_folder(doomed: Cluster) -> None
 def test_a_cluster_without_its_controller_says_so_and_is_stopped_from_elsewhere(
     doomed: Cluster, until: Callable[..., None]
 ) -> None:
-    controller = next(p for p in _processes.marked(doomed._places.folder) if _controller(p))
-    controller.kill()
+    marked = _processes.marked(doomed._places.folder)
+    next(process for process in marked if _controllers_supervisor(process)).kill()
     until(lambda: doomed.state.name == "degraded", "the controller is missed")
     assert "controller" in doomed.state.reason
     Cluster.attach("doomed").stop()

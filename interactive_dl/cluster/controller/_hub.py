@@ -1,0 +1,60 @@
+"""ipyparallel's hub, whose knowledge of the engines outlives it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ipyparallel.controller import hub
+
+from interactive_dl.telemetry import exits
+
+
+class Hub(hub.Hub):
+    """The hub; its file of engines is whole at any moment.
+
+    Attributes:
+        restored: uuid by id of the engines that it took over from the hub before.
+    """
+
+    engine_state_file: str
+    _is_loading = False
+
+    def __init__(self, **options: object) -> None:
+        self.restored: dict[int, str] = {}
+        super().__init__(**options)
+
+    def _save_engine_state(self) -> None:
+        """Write under a temporary name, then rename; never while only a part is loaded."""
+        if self._is_loading:
+            return
+        whole = self.engine_state_file
+        self.engine_state_file = f"{whole}.partial"
+        try:
+            super()._save_engine_state()
+        finally:
+            self.engine_state_file = whole
+        os.replace(f"{whole}.partial", whole)
+
+    def _load_engine_state(self) -> None:
+        self._is_loading = True
+        super()._load_engine_state()
+        self._is_loading = False
+        self.restored = {engine: connector.uuid for engine, connector in self.engines.items()}
+
+    def tell_deaths_again(self, folder: Path) -> None:
+        """Tell of restored engines that are gone.
+
+        Those that died while there was no hub may not have been able to say so, and clients that
+        were not connected yet did not hear of those that did.
+        """
+        ended = exits.exits(folder)
+        for engine, uuid in self.restored.items():
+            if engine in ended:
+                self.unregister_engine(b"", {"content": {"id": engine}})
+            if engine not in self.engines:
+                self.notify("unregistration_notification", {"id": engine, "uuid": uuid})
+
+    def notify(self, kind: str, content: dict[str, object]) -> None:
+        """Tell all clients."""
+        self.session.send(self.notifier, kind, content=content)
