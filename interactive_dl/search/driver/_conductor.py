@@ -199,7 +199,9 @@ class Conductor:
     def _end(self, number: int, returned: words.Returned) -> None:
         attempt = self._attempts.pop(number)
         trial = self._book.trials[number]
-        if returned.outcome == "finished":
+        if returned.outcome == "finished" and returned.value is None and trial.last is None:
+            self._keeper.write(events.TrialEnded(number, "failed", self._no_value()))
+        elif returned.outcome == "finished":
             self._keeper.write(events.TrialEnded(number, "finished", "", returned.value))
         elif returned.reason == "pause" and trial.wish != "stop":
             self._keeper.write(events.TrialPaused(number, attempt.for_trial))
@@ -208,6 +210,14 @@ class Conductor:
         else:
             why = attempt.why or "stopped by hand"
             self._keeper.write(events.TrialEnded(number, "stopped", why))
+
+    def _no_value(self) -> str:
+        assert self._book.began is not None
+        metric = self._book.began.metric
+        return (
+            f"A trial is judged by its {metric!r}, but it returned no finite number and reported"
+            f" none: trial.report(step, {metric}=...)."
+        )
 
     def _fail(self, number: int, attempt: _Attempt, dead: list[int]) -> None:
         del self._attempts[number]
