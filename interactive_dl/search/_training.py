@@ -14,6 +14,7 @@ import keras
 
 from interactive_dl.engine import _callbacks, _rate
 from interactive_dl.engine._broadcast import BroadcastState
+from interactive_dl.engine._checkpoint import Resume
 from interactive_dl.engine._fit_context import context_of, is_rate_steered
 from interactive_dl.engine._live import Live
 from interactive_dl.engine.group import Group
@@ -44,7 +45,11 @@ def callbacks(
     }
     ours = _callbacks.callbacks(f"{task.name}-{task.trial}", **chosen)
     live = next(one for one in ours if isinstance(one, Live))
-    if task.checkpoint and not task.is_own and task.promotion is None:
+    if task.continues and not task.is_own:
+        compiled = _CompiledRate()
+        ours.insert(_index(ours, Resume), compiled)
+        ours.insert(_index(ours, BroadcastState) + 1, _SetBack(compiled))
+    elif task.checkpoint and not task.is_own and task.promotion is None:
         ours.insert(_index(ours, BroadcastState), _WarmStart(Path(task.checkpoint)))
     if task.promotion is not None:
         ours.insert(_index(ours, BroadcastState) + 1, _PromotedRate(task, group, trial.folder))
@@ -59,8 +64,8 @@ def _index(callbacks: list[keras.callbacks.Callback], kind: type) -> int:
 
 def _begin_from(task: words.Task, path: Path) -> None:
     """Put the checkpoint that the training resumes where it looks for it."""
-    is_parents = task.promotion is not None and not task.is_own
-    if is_parents and task.checkpoint and not path.exists():
+    goes_on = task.continues or task.promotion is not None
+    if goes_on and not task.is_own and task.checkpoint and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
         shutil.copyfile(task.checkpoint, partial)
@@ -153,6 +158,36 @@ class _WarmStart(keras.callbacks.Callback):
         self.model.load_weights(self._path)
         if rate is not None:
             optimizer.learning_rate = rate
+
+
+class _CompiledRate(keras.callbacks.Callback):
+    """Notes the learning rate that the objective compiled, before a checkpoint brings another.
+
+    Attributes:
+        rate: None where the optimizer has a schedule of its own.
+    """
+
+    rate: float | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Note it."""
+        optimizer = self.model.optimizer
+        if self.rate is None and _rate.has_fixed_rate(optimizer):
+            self.rate = _rate.get_rate(optimizer)
+
+
+class _SetBack(keras.callbacks.Callback):
+    """Gives the optimizer that rate again, once the checkpoint was read."""
+
+    def __init__(self, compiled: _CompiledRate) -> None:
+        super().__init__()
+        self._compiled = compiled
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Set it."""
+        if self._compiled.rate is not None:
+            rate = self._compiled.rate
+            _rate.set_rate(self.model.optimizer, rate, momentum_correction=True)
 
 
 class _PromotedRate(keras.callbacks.Callback):

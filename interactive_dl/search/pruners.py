@@ -65,6 +65,15 @@ def _hyperband(
     return HyperbandPruner(min_steps, max_steps, reduction)
 
 
+def _population(*, every: int = 1, fraction: float = 0.25) -> BasePruner:
+    """Population-based training: ``population`` decides, not Optuna."""
+    if every < 1 or not 0 < fraction <= 0.5:
+        raise ValueError(
+            f"`every >= 1` and `0 < fraction <= 0.5` must hold, but got {every} and {fraction}."
+        )
+    return NopPruner()
+
+
 PRUNERS = {
     "none": _none,
     "median": _median,
@@ -72,4 +81,5 @@ PRUNERS = {
     "asha": _asha,
     "successive_halving": _asha,
     "hyperband": _hyperband,
+    "population": _population,
 }

@@ -134,6 +134,19 @@ class Search:
         """Ids of all searches that have a journal, the newest last."""
         return _finding.searches(_finding.folder(None, runs))
 
+    def renamed(self, name: str) -> Self:
+        """The same search under another name; for one that was not started."""
+        if self._described is None or self._cluster is not None:
+            raise SearchError(f"A search keeps its name once started, but {self.id!r} was.")
+        self._described = msgspec.structs.replace(self._described, name=name)
+        self.id = _launching.new_id(name)
+        return self
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where its journals lie; of one that was started."""
+        return self._runs
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items())
         return f"<Search {self.id}: {self.state}{', ' if counts else ''}{counts}>"

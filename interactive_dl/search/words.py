@@ -112,6 +112,7 @@ class Task(msgspec.Struct, frozen=True):
         folder: of the trial's own files.
         checkpoint: to go on from; empty to begin anew.
         is_own: whether that is the trial's own, not its parent's.
+        continues: whether it goes on from its parent's epochs, with its own learning rate.
         promotion: how it is trained on many engines; None for an ordinary trial.
         begun: epochs of its parent that it goes on from, where it is a promotion.
         parent_engines: how many its parent had.
@@ -130,6 +131,7 @@ class Task(msgspec.Struct, frozen=True):
     folder: str
     checkpoint: str = ""
     is_own: bool = True
+    continues: bool = False
     promotion: Promotion | None = None
     begun: int = 0
     parent_engines: int = 1

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from interactive_dl.search import actions, events, planner, samplers, words
+from interactive_dl.search import actions, events, planner, population, samplers, words
 from interactive_dl.search.book import Trial
 from interactive_dl.search.driver._keeper import Keeper
 from interactive_dl.telemetry.events import Ended
@@ -73,6 +74,7 @@ class _Attempt:
     ordered: set[words.Reason] = field(default_factory=set)
     why: str = ""
     for_trial: int | None = None
+    exploit: population.Exploit | None = None
 
 
 class Conductor:
@@ -173,9 +175,25 @@ class Conductor:
             is_hopeless, notes = self._keeper.judge(trial.number, word.step, word.metrics[metric])
         if not is_known:
             self._keeper.write(events.Reported(word.trial, word.step, word.metrics, notes))
-        if is_hopeless and not attempt.ordered:
-            attempt.why = f"hopeless at step {word.step}"
-            self._order(trial.number, attempt, "prune")
+        if attempt.ordered:
+            return
+        attempt.exploit = self._exploit(word)
+        if attempt.exploit is not None:
+            why = f"gave way to a copy of trial {attempt.exploit.parent} at step {word.step}"
+            self._order(trial.number, attempt, "prune", why)
+        elif is_hopeless:
+            self._order(trial.number, attempt, "prune", f"hopeless at step {word.step}")
+
+    def _exploit(self, word: words.Reports) -> population.Exploit | None:
+        """In population-based training: whether a trial that has just reported gives way."""
+        began = self._book.began
+        assert began is not None
+        options = began.pruner_options
+        if began.pruner != "population" or word.step % options.get("every", 1):
+            return None
+        random = Random(samplers.seed_of(began.seed, word.trial) + word.step)
+        fraction = options.get("fraction", 0.25)
+        return population.decide(self._book, word.trial, word.step, random, fraction=fraction)
 
     # -- what is over -----------------------------------------------------------------------------
 
@@ -207,9 +225,24 @@ class Conductor:
             self._keeper.write(events.TrialPaused(number, attempt.for_trial))
         elif returned.reason == "prune":
             self._keeper.write(events.TrialEnded(number, "pruned", attempt.why))
+            if attempt.exploit is not None:
+                self._replace(trial, attempt.exploit)
         else:
             why = attempt.why or "stopped by hand"
             self._keeper.write(events.TrialEnded(number, "stopped", why))
+
+    def _replace(self, trial: Trial, exploit: population.Exploit) -> None:
+        """A member of the population goes on from another's checkpoint."""
+        event = events.TrialCreated(
+            len(self._book.trials),
+            exploit.params,
+            "exploit",
+            exploit.parent,
+            warm=True,
+            priority=trial.priority,
+            needs=trial.needs,
+        )
+        self._keeper.write(event)
 
     def _no_value(self) -> str:
         assert self._book.began is not None
@@ -303,6 +336,7 @@ class Conductor:
             folder=str(self._folder / f"trial-{trial.number}"),
             checkpoint=checkpoint,
             is_own=is_own,
+            continues=trial.origin == "exploit",
             promotion=trial.promotion,
             begun=begun,
             parent_engines=len(attempts[-1].engines) if attempts else 1,

@@ -308,3 +308,23 @@ def test_the_time_budget_stops_what_runs_and_ends_the_search(tmp_path: Path) -> 
         search.go(search.says(number, words.Returned, "left", "stop"))
     assert search.conductor.is_over
     assert "time budget" in search.book.trials[0].why
+
+
+def test_one_of_the_worst_goes_on_from_one_of_the_best(tmp_path: Path) -> None:
+    options = {"every": 2, "fraction": 0.5}
+    search = Search(tmp_path, pruner="population", pruner_options=options, limits={"trials": 2})
+    search.go()
+    search.go(search.says(0, words.Saved, 2, "/best.keras"))
+    for step in (1, 2):
+        search.go(search.says(0, words.Reports, step, {"loss": 0.1}))
+        search.go(search.says(1, words.Reports, step, {"loss": 9.0}))
+        assert len(search.engines.orders) == step - 1
+    assert search.engines.orders == [words.Leave(1, 1, "prune")]
+    search.go(search.says(1, words.Returned, "left", "prune"))
+    ended, copy = search.book.trials[1:3]
+    assert (ended.state, ended.why) == ("pruned", "gave way to a copy of trial 0 at step 2")
+    assert (copy.origin, copy.parent) == ("exploit", 0)
+    task = search.engines.tasks[-1]
+    assert (task.trial, task.checkpoint, task.continues) == (2, "/best.keras", True)
+    x = search.book.trials[0].params["x"]
+    assert copy.params["x"] in (pytest.approx(0.8 * x), pytest.approx(min(1.0, 1.2 * x)))
