@@ -17,34 +17,35 @@ RESOURCES = ("cpu_percent", "rss_bytes", "gpu_percent", "gpu_memory_bytes")
 ORIGIN = ("engine", "seq")
 
 
-def report_blocks(records: list[Record]) -> tuple[Block, Block]:
-    """Of records of ``Progress``: how the training stood, and where the ranks' time went.
+def reports_block(records: list[Record]) -> Block:
+    """Of records of ``Progress``: how the training stood.
 
     Nearly all records are such, and there may be a million of them: list comprehensions of one
     attribute are the fastest way to their numbers.
     """
     events: list[Any] = [record.event for record in records]
-    origin = {"step": _floats([event.step for event in events]), **origin_block(records)}
-    progress = {
+    return {
         **_metrics_block(events),
+        "step": _floats([event.step for event in events]),
         "epoch": _floats([event.epoch for event in events]),
         "learning_rate": _numbers([event.learning_rate for event in events]),
         "samples_per_s": _numbers([event.samples_per_s for event in events]),
         "step_time_s": _floats([event.step_time_s for event in events]),
-        **origin,
+        **origin_block(records),
     }
-    ranks = [event.ranks for event in events]
-    told = [one for one in ranks if one is not None]
-    if len(told) < len(ranks):
-        has_ranks = np.array([one is not None for one in ranks])
-        origin = {name: column[has_ranks] for name, column in origin.items()}
-    phases = {
-        "data_wait_s": padded([one.data_wait_s for one in told]),
-        "compute_s": padded([one.compute_s for one in told]),
-        "allreduce_wait_s": padded([one.allreduce_wait_s for one in told]),
-        "other_s": padded([one.other_s for one in told]),
+
+
+def ranks_block(records: list[Record]) -> Block:
+    """Of records of ``Progress`` that tell each rank: where its time went."""
+    events: list[Any] = [record.event for record in records]
+    return {
+        "data_wait_s": padded([event.ranks.data_wait_s for event in events]),
+        "compute_s": padded([event.ranks.compute_s for event in events]),
+        "allreduce_wait_s": padded([event.ranks.allreduce_wait_s for event in events]),
+        "other_s": padded([event.ranks.other_s for event in events]),
+        "step": _floats([event.step for event in events]),
+        **origin_block(records),
     }
-    return progress, {**phases, **origin}
 
 
 def epochs_block(records: list[Record]) -> Block:

@@ -36,11 +36,18 @@ class ThinTable:
         self._whole: Columns | None = None
         self._shown: Columns | None = None
 
+    def chosen(self, origin: Block) -> np.ndarray:
+        """Which rows would stay now: bool, shape (rows,). The others need not be made.
+
+        Args:
+            origin: ``time_s``, ``engine`` and ``seq`` of rows, and whatever else.
+        """
+        if self._level == 0:
+            return np.ones(len(origin["seq"]), bool)
+        return firsts(origin, self._level) | newest(origin, self._recent)
+
     def append(self, block: Block) -> None:
-        """Add rows; see ``Table.append``."""
-        if self._level:
-            kept = firsts(block, self._level) | newest(block, self._recent)
-            block = {name: column[kept] for name, column in block.items()}
+        """Add rows, which may be some of those that were ``chosen``; see ``Table.append``."""
         self._table.append(block)
         self._rows += len(block["seq"])
         width = sum(int(np.prod(column.shape[1:])) for column in block.values())

@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,10 +22,12 @@ from interactive_dl.telemetry._blocks import (
     PHASES,
     RESOURCES,
     epochs_block,
-    report_blocks,
+    origin_block,
+    ranks_block,
+    reports_block,
     resources_block,
 )
-from interactive_dl.telemetry._columns import Columns, Table, age_of_row
+from interactive_dl.telemetry._columns import Block, Columns, Table, age_of_row
 from interactive_dl.telemetry._seen import Seen
 from interactive_dl.telemetry._spreads import ResourceSpreads, TimeSpread
 from interactive_dl.telemetry._thinning import ThinTable
@@ -189,16 +192,16 @@ class History:
         return new
 
     def _take_reports(self, records: list[Record]) -> None:
-        progress, ranks = report_blocks(records)
-        self._progress.append(progress)
-        self._ranks.append(ranks)
-        if spread := _with_spread(records):
-            self._spread.append(_spreads.time_block(spread))
+        reports = reports_block(records)
+        self._progress.append(reports)
+        each = [record for record in records if record.event.ranks is not None]  # type: ignore[union-attr]
+        _add_chosen(self._ranks, each, ranks_block, reports if len(each) == len(records) else None)
+        if len(each) < len(records):
+            _add_chosen(self._spread, _with_spread(records), _spreads.time_block)
 
     def _take_resources(self, records: list[Record]) -> None:
-        self._resources.append(resources_block(records))
-        if spread := _with_spread(records):
-            self._resource_spread.append(_spreads.resource_block(spread))
+        _add_chosen(self._resources, records, resources_block)
+        _add_chosen(self._resource_spread, _with_spread(records), _spreads.resource_block)
 
     def _take_dropped(self, records: list[Record]) -> None:
         dropped: list[Any] = [record.event for record in records]
@@ -416,6 +419,18 @@ class History:
     def to_tensorboard(self, folder: str | Path) -> None:
         """Write TensorBoard's event files: ``progress/*`` over steps, ``epochs/*`` over epochs."""
         _export.to_tensorboard(self, Path(folder))
+
+
+def _add_chosen(
+    table: ThinTable,
+    records: list[Record],
+    block_of: Callable[[list[Record]], Block],
+    origin: Block | None = None,
+) -> None:
+    """Add those records that stay; the others' numbers are not even looked at."""
+    if records:
+        kept = table.chosen(origin or origin_block(records))
+        table.append(block_of(list(compress(records, kept.tolist()))))
 
 
 def _with_spread(records: list[Record]) -> list[Record]:
