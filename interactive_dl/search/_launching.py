@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
+import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +59,8 @@ def pickled(objective: Callable[..., Any]) -> bytes:
     if not callable(objective):
         raise SearchError(f"An objective is a function, but got {objective!r}.")
     try:
-        data: bytes = cloudpickle.dumps(objective)
+        with _by_value(objective):
+            data: bytes = cloudpickle.dumps(objective)
     except Exception as error:
         raise SearchError(
             f"An objective is sent to the engines with all that it refers to, but that of"
@@ -70,6 +73,24 @@ def pickled(objective: Callable[..., Any]) -> bytes:
             " data.open(path)."
         )
     return data
+
+
+@contextlib.contextmanager
+def _by_value(objective: Callable[..., Any]) -> Iterator[None]:
+    """Have a function of a person's own module sent whole: engines may not find that module, or
+    may have loaded it before its last edit.
+    """
+    module = sys.modules.get(getattr(objective, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+    if module is None or file is None or any(Path(file).is_relative_to(one) for one in installed):
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def check(began: events.SearchBegan) -> None:
@@ -113,6 +134,12 @@ def clear(cluster: Cluster, search: str, *, stops_runs: bool) -> None:
     Raises:
         EnginesBusyError: something does, and is not to be stopped.
     """
+    for other in searches(cluster.runs_folder):
+        if other != search and _drives(cluster.runs_folder, other, cluster):
+            raise EnginesBusyError(
+                f"One search has the engines of a cluster, but {other} runs there. Stop it:"
+                f" idl.Search.attach({other!r}).stop()"
+            )
     for summary in cluster.runs.summaries():
         if summary.outcome is not None:
             continue
@@ -126,12 +153,6 @@ def clear(cluster: Cluster, search: str, *, stops_runs: bool) -> None:
                 " at a checkpoint first: start(..., stop_runs=True)."
             )
         _stop(run)
-    for other in searches(cluster.runs_folder):
-        if other != search and _drives(cluster.runs_folder, other, cluster):
-            raise EnginesBusyError(
-                f"One search has the engines of a cluster, but {other} runs there. Stop it:"
-                f" idl.Search.attach({other!r}).stop()"
-            )
 
 
 def _runs_here(run: Run, cluster: Cluster) -> bool:

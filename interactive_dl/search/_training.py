@@ -201,6 +201,7 @@ class _PromotedRate(keras.callbacks.Callback):
         super().__init__()
         assert task.promotion is not None
         self._how: Promotion = task.promotion
+        self._is_first = not task.is_own
         self._group = group
         self._file = folder / _RATES
         ratio = group.size / task.parent_engines
@@ -221,6 +222,8 @@ class _PromotedRate(keras.callbacks.Callback):
                 ' Type: search.promote(trial, epochs=..., rule="none"), and let the objective scale'
                 " it: engine.scale_lr(lr)."
             )
+        if self._is_first:  # what was set by hand before the promotion is what it scales
+            context_of(self.model).is_rate_steered = False
         noted = self._group.broadcast(self._note() if self._group.rank == 0 else None)
         self._first_step, self._base = noted["step"], noted["rate"]
 
