@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interactive_dl.telemetry import events, spread
-from interactive_dl.telemetry._thinning import MOST_NUMBERS, ThinTable, thinned
-from interactive_dl.telemetry._thinning import RECENT as NEWEST
-from interactive_dl.telemetry.history import History
+from interactive_dl.telemetry._thinning import ThinTable, thinned
 
 MOST, RECENT = 40, 3
 Row = tuple[int, int]
@@ -96,26 +92,3 @@ def test_the_memory_stays_small_and_what_was_handed_out_stays_as_it_is() -> None
         assert table._table.columns(()).rows * 10 <= 3 * most
     assert all(np.array_equal(before, copy, equal_nan=True) for before, copy in handed_out)
     assert most / 4 <= table.columns(()).rows * 10 <= most + 10 * RECENT
-
-
-def times_of(ranks: int) -> dict[str, np.ndarray]:
-    return {name: np.full(ranks, 0.1) for name in spread.PHASES}
-
-
-@pytest.mark.parametrize("ranks", [spread.TOLD_RANKS, spread.TOLD_RANKS + 1])
-def test_a_long_runs_history_has_its_latest_reports_and_stays_small(ranks: int) -> None:
-    history, reports = History(), 2 * MOST_NUMBERS // (4 * spread.TOLD_RANKS)
-    told = spread.time_fields(times_of(ranks))
-    used = spread.resources({name: np.full(ranks, 10.0) for name in spread.RESOURCES})
-    for seq in range(0, 2 * reports, 2):
-        progress = events.Progress(seq, 0, seq, {}, 0.1, **told)
-        history.add(events.Record("r", 0, seq, float(seq), progress))
-        history.add(events.Record("r", 0, seq + 1, float(seq), used))
-    assert len(history.progress["step"]) == reports
-    each, all_of_them = history.rank_times, history.time_spread
-    steps = (each if ranks <= spread.TOLD_RANKS else all_of_them).step
-    assert steps[-NEWEST:].tolist() == list(range(2 * (reports - NEWEST), 2 * reports, 2))
-    for name in spread.PHASES:
-        for columns in (vars(each), vars(all_of_them), all_of_them.worst_times):
-            assert columns[name].nbytes <= 8 * MOST_NUMBERS / 4
-    assert history.resources.rss_bytes.nbytes <= 8 * MOST_NUMBERS / 4
