@@ -291,10 +291,10 @@ def test_reports_have_every_ranks_times_and_the_mean_of_the_metrics(group) -> No
 def test_of_very_many_ranks_reports_have_the_spread_and_the_worst(group) -> None:
     line = ScriptedLine({1: [SetKnobs({"steps_per_report": 1})]})
     with mock.patch.object(spread, "TOLD_RANKS", 0):
-        trained(group, keras.optimizers.SGD(**SGD), line)
+        trained(group, keras.optimizers.SGD(**SGD), line, epochs=1)
     if group.rank == 0:
         progress = line.of(events.Progress)
-        assert len(progress) > STEPS
+        assert len(progress) >= 2
         for one in progress:
             assert one.ranks is None
             assert one.spread.ranks == group.size
