@@ -38,6 +38,13 @@ def plot(x_label: str, y_label: str, **options: Any) -> figure:
     return made
 
 
+def empty() -> figure:
+    """A plot of nothing, until it is known what will be drawn."""
+    made = plot("", "", tools="")
+    made.line("x", "y", source=source("nothing", "x", "y"))
+    return made
+
+
 def source(name: str, *columns: str) -> ColumnDataSource:
     """Columns without rows, found by their name."""
     return ColumnDataSource({column: [] for column in columns}, name=name)

@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 
 from interactive_dl_widgets import _layout, render_search, search_plots
+from interactive_dl_widgets._drawing import empty
 from interactive_dl_widgets.figure import Box, Figure
 from interactive_dl_widgets.views import brushes
 from interactive_dl_widgets.views.axes import Axis
@@ -36,7 +37,7 @@ class ParallelPanel:
         self._axes: tuple[Axis, ...] = ()
         self._plotted: tuple[list[str], float] = ([], 1.0)
         self._drawn: object = None
-        self.figure = Figure(search_plots.parallel_plot(()), self._brushed)
+        self.figure = Figure(empty(), self._brushed)
         self.box = ipywidgets.VBox((ipywidgets.HTML(self.title), self.figure))
 
     @property
@@ -47,6 +48,8 @@ class ParallelPanel:
     def draw(self, scene: Scene) -> None:
         """Draw all that has ended."""
         ended = scene.ended
+        if not ended.axes:
+            return
         axes = (*ended.axes, ended.value_axis)
         plotted = ([axis.name for axis in axes], _density(len(ended.number)))
         if plotted != self._plotted:
@@ -91,8 +94,7 @@ class ScatterPanel:
         self._y = ipywidgets.Dropdown(options=[""], tooltip="vertical axis", layout=layout)
         self._plotted: tuple[Axis, ...] = ()
         self._drawn: object = None
-        empty = Axis("", "linear", 0.0, 1.0)
-        self.figure = Figure(search_plots.scatter_plot(empty, empty), self._brushed)
+        self.figure = Figure(empty(), self._brushed)
         self.box = ipywidgets.VBox(
             (_layout.row(self._y, ipywidgets.Label("over"), self._x), self.figure)
         )

@@ -29,6 +29,8 @@ TONES = {
     "failed": "bad",
     "quarantined": "bad",
     "lost": "bad",
+    "abandoned": "bad",
+    "not started": "calm",
 }
 _NAMED = 12
 

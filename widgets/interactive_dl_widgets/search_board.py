@@ -90,7 +90,7 @@ class SearchBoard(ipywidgets.VBox):
         self._log = LogPane(layout={"display": "none"})
         self._boundary = ErrorBoundary(self._complain, raises=raise_errors)
         self._refresher = Refresher(self.draw, _INTERVAL_S)
-        self._clock = Clock(self._refresher.poke, _TICK_S)
+        self._clock = Clock(self._tick, _TICK_S)
         poke = self._refresher.poke
         self._sender = Sender(lambda one: search.act(one, wait=False), poke, self._failed)
         self._importance = Importance(search.importance, poke, self._failed)
@@ -139,20 +139,18 @@ class SearchBoard(ipywidgets.VBox):
 
     def start(self) -> None:
         """Follow the search; displaying the board does it. A second call changes nothing."""
-        with self._life:
-            if self._unsubscribe is None:
-                self._unsubscribe = self.search.subscribe(self._noticed)
-                self._refresher.start()
-                self._clock.start()
+        self._follow()
+        self._refresher.start()
+        self._clock.start()
 
     def stop(self) -> None:
         """Follow the search no longer; what is shown stays. Stops no search."""
+        self._clock.stop()
         with self._life:
             unsubscribe, self._unsubscribe = self._unsubscribe, None
         if unsubscribe is not None:
             unsubscribe()
-            self._clock.stop()
-            self._refresher.stop()
+        self._refresher.stop()
 
     def close(self) -> None:
         """Stop, keep a picture in the notebook, and remove the widgets from every page."""
@@ -205,6 +203,18 @@ class SearchBoard(ipywidgets.VBox):
         self._refresher.poke()
 
     # -- how -----------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Subscribe; to a search that has not been started, as soon as it has."""
+        with self._life:
+            if self._unsubscribe is None and self.search.state != "not started":
+                self._unsubscribe = self.search.subscribe(self._noticed)
+
+    def _tick(self) -> None:
+        """Times go on."""
+        with self._boundary("Following the search"):
+            self._follow()
+        self._refresher.poke()
 
     def _scene(self) -> Scene:
         self._scene_now = self._board.scene(

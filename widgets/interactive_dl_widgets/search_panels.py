@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 
 from interactive_dl_widgets import _layout, render_search, search_plots
+from interactive_dl_widgets._drawing import empty
 from interactive_dl_widgets.figure import Figure
 from interactive_dl_widgets.views import learning
 from interactive_dl_widgets.views.progress import best_so_far, time_unit
@@ -53,7 +54,7 @@ class LearningPanel:
         self._text = ipywidgets.HTML()
         self._plotted = ("", False)
         self._drawn: object = None
-        self.figure = Figure(search_plots.learning_plot("", log=False))
+        self.figure = Figure(empty())
         self.box = _layout.card(_layout.row(self._metric, self._log, self._text), self.figure)
         for control in (self._metric, self._log):
             control.observe(lambda _change: redraw(), "value")
@@ -65,7 +66,9 @@ class LearningPanel:
 
     def draw(self, scene: Scene) -> None:
         """Draw the chosen metric of the trials that are shown."""
-        if scene.metrics and scene.metrics != self._metric.options:
+        if not scene.metrics:
+            return
+        if scene.metrics != self._metric.options:
             chosen = self._metric.value
             self._metric.options = scene.metrics
             self._metric.value = chosen if chosen in scene.metrics else scene.metrics[0]
@@ -83,6 +86,7 @@ class LearningPanel:
             f"curve{at}": {"x": one.x, "y": one.y, "trial": one.trial}
             for at, one in enumerate(strands)
         }
+        sources["dots"] = _dots(strands)
         self.figure.draw({**sources, "rungs": {"x": np.array(rungs, float)}})
         keys = [(n, search_plots.PALETTE[c]) for n, c in scene.colours.by_trial.items()]
         self._text.value = render_search.learning_title(keys, rungs, is_chosen=bool(scene.selected))
@@ -94,7 +98,7 @@ class BestPanel:
     def __init__(self) -> None:
         self._text = _layout.text()
         self._plotted = ("", "")
-        self.figure = Figure(search_plots.best_plot("", "s"))
+        self.figure = Figure(empty())
         self.box = _layout.card(self._text, self.figure)
 
     @property
@@ -163,3 +167,11 @@ class ImportancePanel:
         shares = np.array(list(now.shares.values()), float)
         self.figure.draw({"bars": {"rank": np.arange(len(names), dtype=float), "share": shares}})
         self._text.value = render_search.importance_title(now)
+
+
+def _dots(strands: list[learning.Strand]) -> Columns:
+    """All points of all curves."""
+    lengths = [len(one.x) for one in strands]
+    colours = np.repeat(np.array(search_plots.PALETTE), lengths)
+    x, y = (np.concatenate([getattr(one, name) for one in strands]) for name in ("x", "y"))
+    return {"x": x, "y": y, "colour": colours.tolist()}

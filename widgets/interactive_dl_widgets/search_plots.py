@@ -45,18 +45,7 @@ STATE_COLOURS = {
     "failed": "#e5534b",
     "quarantined": "#e5534b",
 }
-SHADES = (
-    "#4c8bf5",
-    "#6f84ee",
-    "#8b7ce6",
-    "#a573d9",
-    "#bd6bc6",
-    "#d167ab",
-    "#df688d",
-    "#e96f6e",
-    "#ee7b53",
-    "#f0883e",
-)
+SHADES = ("#4c8bf5", "#8b7ce6", "#b66ecb", "#d96799", "#ea7266", "#f0883e")
 """From the worst to the best."""
 _TALL_PX = 250
 
@@ -70,7 +59,9 @@ def learning_plot(metric: str, *, log: bool) -> figure:
     for at, colour in enumerate(PALETTE):
         points = source(f"curve{at}", "x", "y", "trial")
         lines.append(plot.line("x", "y", source=points, color=colour, line_width=2, alpha=0.9))
-        plot.scatter("x", "y", source=points, color=colour, size=3)
+    # A trial's first report is no line yet.
+    dots = source("dots", "x", "y", "colour")
+    plot.scatter("x", "y", source=dots, color={"field": "colour"}, size=3)
     plot.x_range, plot.y_range = DataRange1d(renderers=lines), DataRange1d(renderers=lines)
     tips = [("trial", "@trial{0}"), ("step", "@x{0,0}"), (metric, "@y{0.0000}")]
     plot.add_tools(HoverTool(renderers=lines, tooltips=tips, line_policy="nearest"))

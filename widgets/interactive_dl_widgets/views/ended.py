@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _GROWTH = 1.1
 """Colours are shared out anew when there are a tenth more values."""
-_SHARE_SHOWN = 0.8
+_SHARE_SHOWN, _SHARE_LEFT = 0.8, 0.2
 """Of the values; the worst fifth has one colour, or what has diverged would take them all."""
 
 
@@ -136,8 +136,9 @@ class Ended:
         is_known = best >= axis.low if self._is_minimized else best <= axis.high
         if count < _GROWTH * self._scaled_at and is_known:
             return
-        share = _SHARE_SHOWN if self._is_minimized else 1 - _SHARE_SHOWN
-        worst = float(np.quantile(self.values, share))
+        # One of the values: between two there may lie one that has diverged.
+        share, end = (_SHARE_SHOWN, "lower") if self._is_minimized else (_SHARE_LEFT, "higher")
+        worst = float(np.quantile(self.values, share, method=end))  # type: ignore[call-overload]
         low, high = min(best, worst), max(best, worst)
         self._scaled_at = count
         self.value_axis = Axis(metric, "linear", low, high if high > low else low + 1e-9)

@@ -79,7 +79,7 @@ def progress(book: Book, state: str, now_s: float) -> SearchProgress:
     fixed = [(n, d.value) for n, d in book.space.dimensions.items() if hasattr(d, "value")]
     return SearchProgress(
         state=state,
-        reason=book.ended.reason if book.ended else _why_waiting(book),
+        reason=book.ended.reason if book.ended else _why_waiting(book, state),
         is_over=book.ended is not None,
         counts=counts,
         trials=planned,
@@ -152,7 +152,11 @@ def _done(over: int, planned: int | None, elapsed_s: float, budget_s: float | No
     return max(known, default=None)
 
 
-def _why_waiting(book: Book) -> str:
+def _why_waiting(book: Book, state: str) -> str:
+    if state == "not started":
+        return "search.start(cluster, trials=...) starts it"
+    if state == "abandoned":
+        return "no process runs it any more; search.resume(cluster) goes on"
     if book.is_stopping:
         return "is being stopped"
     if book.is_lost:
