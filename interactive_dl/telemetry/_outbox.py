@@ -119,6 +119,10 @@ class Outbox:
             batch.append(line)
         return tuple(batch)
 
+    def begin_at(self, seq: int) -> None:
+        """Number on from what an earlier process told; to be called before anything is numbered."""
+        self.first_seq = seq
+
     def arrived(self, next_seq: int) -> None:
         """All before ``next_seq`` need not be kept."""
         while self._lines and self.first_seq < next_seq:

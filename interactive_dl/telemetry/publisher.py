@@ -109,6 +109,7 @@ class RecorderPublisher:
             line.close()
             self._wake.close()
             raise
+        self._outbox.begin_at(welcome.next_seq)
         self._call = _Call(line, hello(run, engine), self._outbox, self._inbox, self._wake)
         self._call.hear(welcome)
         self._is_woken = False

@@ -108,6 +108,17 @@ def test_everything_told_is_in_the_journal_once_and_in_order(recorder: Any, tell
     assert journal.header(journal.path_of(recorder.runs, RUN)).cluster == str(recorder.folder)
 
 
+def test_another_process_goes_on_where_an_earlier_one_ended(recorder: Any, tell: Tell) -> None:
+    for first in (0, 5):
+        publisher = tell(RUN)
+        for step in range(first, first + 5):
+            publisher.publish(progress(step + 1))
+        publisher.close(DEADLINE_S)
+    told = records(journal.path_of(recorder.runs, RUN))
+    assert [record.seq for record in told] == list(range(10))
+    assert [record.event.step for record in told] == list(range(1, 11))
+
+
 def test_engines_find_the_recorder_of_their_cluster(
     recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

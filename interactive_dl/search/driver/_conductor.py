@@ -67,6 +67,7 @@ class _Attempt:
     number: int
     engines: tuple[int, ...]
     sent_s: float
+    patience_s: float = SILENCE_S
     has_begun: bool = False
     returned: dict[int, words.Returned] = field(default_factory=dict)
     failed: str = ""
@@ -210,8 +211,9 @@ class Conductor:
                 attempt.deadline_s = self._now_s + (DEATH_S if silent else 0.0)
             if self._now_s >= attempt.deadline_s:
                 self._fail(number, attempt, dead)
-        elif not attempt.has_begun and self._now_s >= attempt.sent_s + SILENCE_S:
+        elif not attempt.has_begun and self._now_s >= attempt.sent_s + attempt.patience_s:
             _LOG.warning("Trial %d has not begun on %s; sent again.", number, attempt.engines)
+            attempt.patience_s *= 2  # something else may keep its engine busy
             self._send(number)
 
     def _end(self, number: int, returned: words.Returned) -> None:
@@ -312,6 +314,7 @@ class Conductor:
         return False
 
     def _send(self, number: int) -> None:
+        """Send its task; a task that came before is not tried again there."""
         self._attempts[number].sent_s = self._now_s
         self._hands.start(self._task(self._book.trials[number]))
 
