@@ -168,7 +168,7 @@ class Cluster:
         await self.stop_async()
         return await self.start_async()
 
-    def heal(self, *, timeout_s: float = 10.0) -> Self:
+    def heal(self, *, timeout_s: float = 10.0, wait_for_busy: bool = True) -> Self:
         """Replace dead engines; the living ones keep everything they have in memory.
 
         Groups end with the old world: the next cell calls ``engine.init()`` again. New engines
@@ -176,16 +176,19 @@ class Cluster:
 
         Args:
             timeout_s: how long to wait for engines that are busy.
+            wait_for_busy: False starts the new engines through one that is free. Nothing that runs
+                is disturbed, groups included; those formed later may have new engines in them.
 
         Raises:
-            HealError: an engine is busy or died meanwhile, or none lives.
+            HealError: an engine is busy or died meanwhile, or none lives; with
+                ``wait_for_busy=False``: none is free.
         """
-        self._background.run(self._heal(timeout_s))
+        self._background.run(self._heal(timeout_s, wait_for_busy))
         return self
 
-    async def heal_async(self, *, timeout_s: float = 10.0) -> Self:
+    async def heal_async(self, *, timeout_s: float = 10.0, wait_for_busy: bool = True) -> Self:
         """``heal`` without blocking the caller's loop."""
-        await self._background.run_async(self._heal(timeout_s))
+        await self._background.run_async(self._heal(timeout_s, wait_for_busy))
         return self
 
     def close(self) -> None:
@@ -333,10 +336,11 @@ class Cluster:
         finally:
             self._is_starting = False
 
-    async def _heal(self, timeout_s: float) -> None:
+    async def _heal(self, timeout_s: float, wait_for_busy: bool) -> None:
         from interactive_dl.cluster import _healing
 
-        await _healing.heal(self.client, self._places, timeout_s=timeout_s)
+        heal = _healing.heal if wait_for_busy else _healing.replace
+        await heal(self.client, self._places, timeout_s=timeout_s)
 
     async def _connect(self) -> None:
         from interactive_dl.cluster._client import Client
@@ -375,8 +379,7 @@ class Cluster:
         self._places.remove()
 
     def _has_controller(self) -> bool:
-        pid = Description.read(self._places.description).controller_pid
-        return _processes.is_alive(pid, self._places.folder)
+        return _status.has_controller(self._places)
 
     def _has_no_mpiexec(self) -> bool:
         sets = self._launched.engines.values() if self._launched else ()

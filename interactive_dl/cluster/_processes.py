@@ -64,7 +64,10 @@ def _still_there(processes: Sequence[psutil.Process], timeout_s: float) -> list[
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            # Until its last thread has ended it holds its ports.
+            return process.num_threads() > 1
+        return process.is_running()
     except psutil.NoSuchProcess:
         return False
 

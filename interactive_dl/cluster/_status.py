@@ -99,7 +99,7 @@ def summary(places: Places, is_alive: bool) -> Summary:
 def what_ended(places: Places) -> str:
     """Which process besides the engines is gone, and what that means; empty if none is."""
     described = Description.read(places.description)
-    if not _processes.is_alive(described.controller_pid, places.folder):
+    if not has_controller(places):
         parts = Parts.read(places.folder)
         given_up = parts.given_up if parts else ""
         why = f" ({given_up}; controller.log says more)" if given_up else ""
@@ -118,6 +118,14 @@ def what_ended(places: Places) -> str:
             " steered. Its log says why."
         )
     return ""
+
+
+def has_controller(places: Places) -> bool:
+    """Whether there is a controller, or one that is being restarted."""
+    parts = Parts.read(places.folder)
+    # The supervisor starts the hub again, and the hub the supervisor.
+    pids = (Description.read(places.description).controller_pid, parts.hub if parts else 0)
+    return any(_processes.is_alive(pid, places.folder) for pid in pids)
 
 
 def what_restarts(places: Places) -> str:

@@ -11,7 +11,8 @@ import ipyparallel
 import pytest
 from ipyparallel.error import RemoteError
 
-from interactive_dl.cluster import Cluster
+from interactive_dl.cluster import Cluster, _processes
+from interactive_dl.cluster._description import Description
 from interactive_dl.cluster.controller._parts import Parts
 
 _DIRECT = 1  # the schedulers' order is that of their start
@@ -59,6 +60,10 @@ def _parts(cluster: Cluster) -> Parts:
     parts = Parts.read(cluster._places.folder)
     assert parts is not None
     return parts
+
+
+def _supervisor(cluster: Cluster) -> int:
+    return Description.read(cluster._places.description).controller_pid
 
 
 def _kill_hub(cluster: Cluster) -> None:
@@ -131,6 +136,22 @@ def test_a_request_whose_answer_was_lost_with_a_scheduler_fails_instead_of_hangi
     assert cluster.client.load_balanced_view().apply_async(os.getpid).get(timeout=20) in pids
 
 
+def test_a_supervisor_that_is_killed_comes_back_too(
+    cluster: Cluster, until: Callable[..., None]
+) -> None:
+    hub, supervisor = _parts(cluster).hub, _supervisor(cluster)
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: _supervisor(cluster) != supervisor, "there is another one")
+    assert "cluster.restart()" not in cluster.state.reason
+    until(lambda: cluster.state.name == "ready" and _parts(cluster).hub != hub, "and its hub")
+
+    hub = _parts(cluster).hub
+    _kill_hub(cluster)
+    until(lambda: cluster.state.name == "ready" and _parts(cluster).hub != hub, "it supervises")
+    pids = [engine.pid for engine in cluster.engines]
+    assert cluster.client[:].apply_async(os.getpid).get(timeout=20) == pids
+
+
 def test_a_controller_that_dies_again_and_again_is_given_up_until_a_restart(
     cluster: Cluster, until: Callable[..., None]
 ) -> None:
@@ -145,6 +166,8 @@ def test_a_controller_that_dies_again_and_again_is_given_up_until_a_restart(
     assert cluster.state.name == "degraded"
     assert "cluster.restart()" in cluster.state.reason
 
+    Cluster.attach(cluster.id).stop()
+    assert _processes.marked(cluster._places.folder) == ()
     cluster.restart()
     assert str(cluster.state) == "ready"
     assert not before & {engine.pid for engine in cluster.engines}

@@ -116,14 +116,3 @@ def test_mpi_keeps_its_files_in_the_clusters_own_folder(doomed: Cluster) -> None
     names = {path.name for path in doomed._places.volatile.iterdir()}
     assert any(name.startswith("sm_segment") for name in names)
     assert any(name.startswith("ompi.") for name in names)
-
-
-def test_a_cluster_without_its_controller_says_so_and_is_stopped_from_elsewhere(
-    doomed: Cluster, until: Callable[..., None]
-) -> None:
-    marked = _processes.marked(doomed._places.folder)
-    next(process for process in marked if _controllers_supervisor(process)).kill()
-    until(lambda: doomed.state.name == "degraded", "the controller is missed")
-    assert "controller" in doomed.state.reason
-    Cluster.attach("doomed").stop()
-    assert _processes.marked(doomed._places.folder) == ()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ from ipyparallel.controller import app
 from tornado.ioloop import PeriodicCallback
 
 from interactive_dl.cluster import _processes
-from interactive_dl.cluster.controller import RESULTS_LOST
+from interactive_dl.cluster._description import Description
+from interactive_dl.cluster.controller import RESULTS_LOST, controller_command
 from interactive_dl.cluster.controller._hub import Hub
 from interactive_dl.cluster.controller._parts import Parts
 
+_PR_SET_PDEATHSIG = 1
 _WATCH_MS = 500
 _GRACE_S = 0.5
 # Clients and engines reconnect within some 0.2 s: what is told earlier, not all of them hear.
@@ -34,8 +39,9 @@ def run(folder: Path, words: Sequence[str]) -> None:
         folder: the cluster's.
         words: ipcontroller's command line.
     """
+    _outlive_supervisor()
     before = Parts.read(folder)
-    controller = Controller(folder, before or Parts())
+    controller = Controller(folder, words, before or Parts())
     controller.initialize([*words, "--restore"] if before else list(words))
     controller.start()
 
@@ -49,10 +55,11 @@ class Controller(app.IPController):
 
     children: list[Any]
 
-    def __init__(self, folder: Path, before: Parts) -> None:
+    def __init__(self, folder: Path, words: Sequence[str], before: Parts) -> None:
         super().__init__()
         self._folder = folder
-        self._before = before
+        self._words = words
+        self._supervisor = os.getppid()
         self._schedulers = before.schedulers
         self._unbound: list[tuple[Any, str]] = []
 
@@ -93,6 +100,10 @@ class Controller(app.IPController):
 
     def _watch(self) -> None:
         """End with a part that has ended: the next life brings it back."""
+        if os.getppid() != self._supervisor:
+            self.log.critical("The controller's supervisor was killed; it is started again.")
+            _start_supervisor(self._folder, self._words)
+            os._exit(1)
         if self._has_lost_a_scheduler() or not self.heartmonitor_process.is_alive():
             self.log.critical("A process of the controller has ended; it is started again.")
             os._exit(1)
@@ -112,6 +123,20 @@ class Controller(app.IPController):
 
     def _tell_loss(self, before_s: float) -> None:
         self.hub.notify(RESULTS_LOST, {"before_s": before_s})
+
+
+def _outlive_supervisor() -> None:
+    """Take back that the kernel kills this process together with its supervisor."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+
+
+def _start_supervisor(folder: Path, words: Sequence[str]) -> None:
+    """Start a supervisor whose controller takes over, and note where it is."""
+    process = subprocess.Popen(
+        [*controller_command(), *words], stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    described = folder / "cluster.json"
+    replace(Description.read(described), controller_pid=process.pid).write(described)
 
 
 def _start(child: Any) -> int:
