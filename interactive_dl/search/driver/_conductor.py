@@ -73,6 +73,7 @@ class _Attempt:
     failed: str = ""
     deadline_s: float | None = None
     ordered: set[words.Reason] = field(default_factory=set)
+    early: list[words.Leave | words.SetRate] = field(default_factory=list)
     why: str = ""
     for_trial: int | None = None
     exploit: population.Exploit | None = None
@@ -143,8 +144,9 @@ class Conductor:
         self._hands.answer(asked.id, refusal)
         if isinstance(event, events.Acted) and isinstance(event.action, events.SetLearningRate):
             number = event.action.trial
-            attempt = self._attempts[number].number
-            self._hands.order(words.SetRate(number, attempt, event.action.learning_rate))
+            attempt = self._attempts[number]
+            rate = event.action.learning_rate
+            self._pass_on(attempt, words.SetRate(number, attempt.number, rate))
 
     def _take_word(self, engine: int, word: words.AnyWord) -> None:
         attempt = self._attempts.get(word.trial)
@@ -153,6 +155,8 @@ class Conductor:
         match word:
             case words.Began():
                 attempt.has_begun = True
+                for order in attempt.early:
+                    self._hands.order(order)
             case words.OpenedRun(run=run):
                 if self._book.trials[word.trial].attempts[-1].run != run:
                     self._keeper.write(events.RunOpened(word.trial, run))
@@ -310,8 +314,14 @@ class Conductor:
             return False
         attempt.ordered.add(reason)
         attempt.why = why or attempt.why
-        self._hands.order(words.Leave(number, attempt.number, reason))
+        self._pass_on(attempt, words.Leave(number, attempt.number, reason))
         return False
+
+    def _pass_on(self, attempt: _Attempt, order: words.Leave | words.SetRate) -> None:
+        """An engine that has not begun with the trial may not listen yet: it is told again."""
+        if not attempt.has_begun:
+            attempt.early.append(order)
+        self._hands.order(order)
 
     def _send(self, number: int) -> None:
         """Send its task; a task that came before is not tried again there."""

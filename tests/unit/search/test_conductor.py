@@ -116,6 +116,15 @@ def test_a_search_runs_to_its_end_and_tries_everything_once(search: Search) -> N
     assert search.book.ended.outcome == "finished"
 
 
+def test_what_was_ordered_before_the_engine_has_begun_is_ordered_again(search: Search) -> None:
+    search.act(e.SetLearningRate(0, 0.1))
+    search.act(e.StopTrial(0))
+    orders = [words.SetRate(0, 1, 0.1), words.Leave(0, 1, "stop")]
+    assert search.engines.orders == orders
+    search.go(search.says(0, words.Began))
+    assert search.engines.orders == [*orders, *orders]
+
+
 def test_what_is_told_twice_or_late_is_left_out(search: Search) -> None:
     report = search.says(0, words.Reports, 1, {"loss": 0.5})
     late = search.says(0, words.Returned, "finished", "", 7.0)
