@@ -86,8 +86,8 @@ class Live(keras.callbacks.Callback):
         self._signals = Signals()
 
     def hear(self, commands: Iterable[Sent]) -> None:
-        """Take commands from this process, on rank 0; to be called between steps."""
-        for sent in commands:
+        """Take commands from this process, between steps; those of rank 0 count for all."""
+        for sent in commands if self._group.rank == 0 else ():
             self._told.tell(events.CommandSent(sent.id, sent.who, sent.command))
             self._told.hear((sent,))
 

@@ -95,6 +95,8 @@ def keras_model(trial: Any) -> None:
     model.compile(trial.distribute(keras.optimizers.SGD(trial.params["lr"])), "mse")
     epochs = trial.epochs(10_000 if trial.params["lr"] == 1e-4 else 2)
     model.fit(batches, epochs=epochs, callbacks=trial.callbacks(), verbose=0)
+    if trial.group.rank == 0:
+        print("rate", float(model.optimizer.learning_rate))
 
 
 def test_a_search_tries_everything_once_and_is_found_again(engines: Cluster) -> None:
@@ -215,8 +217,15 @@ def test_a_trial_is_a_run_that_is_steered_paused_and_promoted(
     trained = engines.runs[promoted.attempts[0].run].history
     assert trained.started is not None
     assert trained.started.engines == (0, 1, 2)
-    assert trained.progress["learning_rate"][-1] == pytest.approx(3 * 2e-4)
+    assert float(search.output(promoted.number)[-1].split()[1]) == pytest.approx(3 * 2e-4)
     until(lambda: long.state == "running", "what gave way went on")
+
+    search.promote(promoted, epochs=10_000)
+    again = book.trials[-1]
+    until(lambda: again.reports, "it was promoted further", TIMEOUT_S)
+    search.demote()
+    until(lambda: again.state == "stopped", "all its engines left after one step")
+    until(lambda: long.state == "running", "and went back to searching")
     search.stop()
     search.wait(TIMEOUT_S)
 
