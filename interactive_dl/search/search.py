@@ -16,33 +16,30 @@ import msgspec
 
 from interactive_dl.errors import (
     ActionRefusedError,
-    CommandRefusedError,
-    RecorderUnreachableError,
     SearchError,
 )
 from interactive_dl.search import _finding, _launching, events, frame, study, words
+from interactive_dl.search._pending import Pending
+from interactive_dl.search._steering import TIMEOUT_S, Steering
 from interactive_dl.search.book import Book, Trial
 from interactive_dl.search.events import AnyAction
 from interactive_dl.search.space import AnyDimension, Space, Value
-from interactive_dl.telemetry import identity, journal
+from interactive_dl.telemetry import journal
 from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source
 from interactive_dl.telemetry.following import Follower
-from interactive_dl.telemetry.steering import Request, Sent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from interactive_dl.cluster import Cluster
 
-TIMEOUT_S = 30.0
 _ANSWER_S = 5.0
-_RETRY_S = 0.2
 _LOG = logging.getLogger(__name__)
 
 Callback = Callable[["Search", list[events.Record]], None]
 
 
-class Search:
+class Search(Steering):
     """A hyper-parameter search; a process of the cluster runs it, so it outlives the notebook.
 
     search = idl.Search(objective, {"lr": idl.log_uniform(1e-5, 1e-1)}, metric="val_loss")
@@ -374,102 +371,6 @@ class Search:
         pending.send(min(timeout_s, _ANSWER_S))
         return pending.result(timeout_s) if wait else pending
 
-    def stop(self, **waiting: Any) -> Any:
-        """Start nothing more, stop every trial, and end. See ``act``."""
-        return self.act(events.StopSearch(), **waiting)
-
-    def stop_trial(self, trial: int, **waiting: Any) -> Any:
-        """End a trial. See ``act``."""
-        return self.act(events.StopTrial(trial), **waiting)
-
-    def pause_trial(self, trial: int, **waiting: Any) -> Any:
-        """Take a trial off its engines, after a checkpoint. See ``act``."""
-        return self.act(events.PauseTrial(trial), **waiting)
-
-    def resume_trial(self, trial: int, **waiting: Any) -> Any:
-        """Let a paused trial go on. See ``act``."""
-        return self.act(events.ResumeTrial(trial), **waiting)
-
-    def restart_trial(self, trial: int, **waiting: Any) -> Any:
-        """Try a trial's point anew; one that has not ended is stopped. See ``act``."""
-        return self.act(events.Restart(trial), **waiting)
-
-    def clone(self, trial: int, *, warm: bool = False, **edits: Value) -> Any:
-        """Try a trial's point with some parameters edited. See ``act``.
-
-        Args:
-            trial: to clone.
-            warm: whether to begin with its weights.
-            edits: new values by parameter.
-        """
-        return self.act(events.Clone(trial, dict(edits), warm))
-
-    def enqueue(self, params: Mapping[str, Value], *, priority: int = 0, **waiting: Any) -> Any:
-        """Try a point of one's own. See ``act``."""
-        return self.act(events.Enqueue(dict(params), priority), **waiting)
-
-    def set_learning_rate(self, trial: int, learning_rate: float, **waiting: Any) -> Any:
-        """Change a running trial's learning rate. See ``act``."""
-        return self.act(events.SetLearningRate(trial, learning_rate), **waiting)
-
-    def prioritise(self, trial: int, priority: int, **waiting: Any) -> Any:
-        """Let a waiting trial start earlier (higher) or later. See ``act``."""
-        return self.act(events.SetPriority(trial, priority), **waiting)
-
-    def set_trials(self, trials: int | None, **waiting: Any) -> Any:
-        """Let the sampler make so many in all; None for no end. See ``act``."""
-        return self.act(events.SetTrials(trials), **waiting)
-
-    def set_concurrency(self, concurrency: int | None, **waiting: Any) -> Any:
-        """Let so many run at once; those that run go on. See ``act``."""
-        return self.act(events.SetConcurrency(concurrency), **waiting)
-
-    def set_time_budget(self, seconds: float | None, **waiting: Any) -> Any:
-        """Let it end so many seconds after it began; None for no end. See ``act``."""
-        return self.act(events.SetTimeBudget(seconds), **waiting)
-
-    def set_range(self, parameter: str, dimension: AnyDimension, **waiting: Any) -> Any:
-        """Narrow or extend a parameter's range; finished trials still count. See ``act``."""
-        return self.act(events.SetRange(parameter, dimension), **waiting)
-
-    def promote(
-        self,
-        trial: int | Trial,
-        epochs: int,
-        *,
-        warm: bool = True,
-        rule: str = "linear",
-        warmup_epochs: float = 1.0,
-        engines: int | None = None,
-        **waiting: Any,
-    ) -> Any:
-        """Train a trial's model on all engines; the others wait until that is over. See ``act``.
-
-        Args:
-            trial: to promote.
-            epochs: to train, on top of the trial's own where it begins with those.
-            warm: whether to go on from its weights and optimizer state.
-            rule: how the learning rate follows the number of engines: ``linear``, ``sqrt``,
-                ``none``.
-            warmup_epochs: over which it gets there.
-            engines: how many; None for all.
-        """
-        number = trial if isinstance(trial, int) else trial.number
-        how = events.Promotion(epochs, rule, warmup_epochs)  # type: ignore[arg-type]
-        return self.act(events.Promote(number, how, warm, engines), **waiting)
-
-    def demote(self, **waiting: Any) -> Any:
-        """End what was promoted, after a checkpoint, and go back to searching. See ``act``.
-
-        Raises:
-            ActionRefusedError: nothing is promoted.
-        """
-        book = self.book
-        live = [t.number for t in book.trials if t.promotion is not None and not t.is_over]
-        if not live:
-            raise ActionRefusedError("Nothing is promoted. See search.promote(trial, epochs=...).")
-        return self.act(events.StopTrial(live[0]), **waiting)
-
     # -- following --------------------------------------------------------------------------------
 
     def _source(self, run: str) -> Source:
@@ -510,63 +411,6 @@ class Search:
     def _notice(self) -> None:
         with self._news:
             self._news.notify_all()
-
-
-class Pending:
-    """An action that a search was asked for.
-
-    Attributes:
-        id: of the action.
-    """
-
-    def __init__(self, search: Search, id_: str, action: AnyAction) -> None:
-        self.id = id_
-        self._search = search
-        self._sent = Sent(id_, identity.who(), Request(words.plain(words.Act(action))))
-
-    def send(self, timeout_s: float) -> None:
-        """Bring it to the recorder; while the driver is away, again and again.
-
-        Raises:
-            ActionRefusedError: nobody runs the search.
-            RecorderUnreachableError: no recorder answers.
-        """
-        source = self._search._source(words.work_of(self._search.id))
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                source.send(self._sent, timeout_s)
-                return
-            except (CommandRefusedError, RecorderUnreachableError) as error:
-                if time.monotonic() > deadline_s:
-                    if isinstance(error, RecorderUnreachableError):
-                        raise
-                    raise ActionRefusedError(str(error)) from error
-            time.sleep(_RETRY_S)
-
-    def result(self, timeout_s: float = TIMEOUT_S) -> events.Acted:
-        """Wait for the answer.
-
-        Raises:
-            ActionRefusedError: the search refused.
-            TimeoutError: it has not answered yet.
-        """
-        if not self._search._await(lambda: self._answer() is not None, timeout_s):
-            raise TimeoutError(
-                f"{self._search.id} has not answered within {timeout_s:g} s (state:"
-                f" {self._search.state}). Wait on with result(timeout_s)."
-            )
-        answer = self._answer()
-        if isinstance(answer, events.ActionRefused):
-            raise ActionRefusedError(answer.reason)
-        assert answer is not None
-        return answer
-
-    def _answer(self) -> events.Acted | events.ActionRefused | None:
-        book = self._search._book
-        if not book.has_action(self.id):
-            return None
-        return next(one for _, one in reversed(book.actions) if one.id == self.id)
 
 
 def _source(objective: Callable[..., Any]) -> str:
