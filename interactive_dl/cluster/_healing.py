@@ -1,9 +1,15 @@
-"""Replacing dead engines while the others keep what they have in memory."""
+"""Replacing dead engines while the others keep what they have in memory.
+
+``heal`` needs all that live, and makes one MPI world of them and the new ones. ``replace`` needs
+one that is free: the others may be busy for hours, and their groups with the new engines come
+later.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from interactive_dl.cluster._client import Client
 
 _GROW = "interactive_dl.engine.healing:grow"
+_SPONSOR = "interactive_dl.engine.healing:sponsor"
 _SPAWN_TIMEOUT_S = 30.0
 _POLL_S = 0.02
 
@@ -42,6 +49,12 @@ def plan(places: Places, living: tuple[int, ...]) -> Plan:
     Raises:
         HealError: nobody is left to spawn the others.
     """
+    survivors = _survivors(places, living)
+    # An id is for one engine's life: should this attempt fail, the next one takes others.
+    return Plan(survivors, exits.claim_ids(places.folder, _missing(places, survivors)))
+
+
+def _survivors(places: Places, living: tuple[int, ...]) -> tuple[int, ...]:
     world = exits.world(places.folder)
     survivors = tuple(sorted(set(living) & set(world)))
     if not survivors:
@@ -49,27 +62,105 @@ def plan(places: Places, living: tuple[int, ...]) -> Plan:
             "Living engines start the replacements of dead ones, but none of"
             f" {list(world)} lives. Type: cluster.restart()"
         )
-    wanted = Description.read(places.description).options.engines
-    # An id is for one engine's life: should this attempt fail, the next one takes others.
-    return Plan(survivors, exits.claim_ids(places.folder, max(0, wanted - len(survivors))))
+    return survivors
+
+
+def _missing(places: Places, survivors: tuple[int, ...]) -> int:
+    return max(0, Description.read(places.description).options.engines - len(survivors))
 
 
 async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
-    """Replace the dead; ``cluster.heal`` says the rest."""
+    """Replace the dead, unite the worlds of the living; ``cluster.heal`` says the rest."""
     chosen = plan(places, tuple(client.ids))
-    if not chosen.new:
+    if not chosen.new and exits.is_united(places.folder, chosen.survivors):
         return chosen
-    if broken := _status.what_ended(places):
-        raise HealError(f"Dead engines were not replaced. {broken} Type: cluster.restart()")
+    _check(places)
     try:
         await _grow(client, places, chosen, timeout_s)
         await _starting.await_engines(
             client, places, chosen.new, _SPAWN_TIMEOUT_S, is_over=lambda: False
         )
     except (HealError, EnginesNotRegisteredError) as error:
-        await asyncio.to_thread(_end_replacements, places, chosen)
+        words = f"--world {','.join(map(str, chosen.world))}"
+        if chosen.new:
+            await asyncio.to_thread(_end_half_born, places, [words])
         raise HealError(str(error)) from error
     return chosen
+
+
+async def replace(
+    client: Client, places: Places, *, sponsor: int | None = None, timeout_s: float = 10.0
+) -> tuple[int, ...]:
+    """Replace the dead through one free engine, while the others are busy.
+
+    Groups that have new engines among their members connect to them when they are formed;
+    ``heal`` unites them all at once.
+
+    Args:
+        client: connected to the controller.
+        places: of the cluster.
+        sponsor: id of the free engine; by default any.
+        timeout_s: how long the sponsor may be busy after all.
+
+    Returns:
+        Ids of the new engines; none where nobody had died.
+
+    Raises:
+        HealError: no engine is free, or the new ones did not come up.
+    """
+    survivors = _survivors(places, tuple(client.ids))
+    missing = _missing(places, survivors)
+    if not missing:
+        return ()
+    _check(places)
+    if sponsor is None:
+        sponsor = await asyncio.to_thread(_free_engine, client, survivors)
+    new = exits.claim_ids(places.folder, missing)
+    try:
+        await _sponsor(client, places, sponsor, new, timeout_s)
+        await _starting.await_engines(client, places, new, _SPAWN_TIMEOUT_S, is_over=lambda: False)
+    except (HealError, EnginesNotRegisteredError) as error:
+        words = [f"--id {engine} --world {engine}" for engine in new]
+        await asyncio.to_thread(_end_half_born, places, words)
+        raise HealError(str(error)) from error
+    return new
+
+
+def _check(places: Places) -> None:
+    if broken := _status.what_ended(places):
+        raise HealError(f"Dead engines were not replaced. {broken} Type: cluster.restart()")
+
+
+def _free_engine(client: Client, living: tuple[int, ...]) -> int:
+    queues = client.queue_status()
+    for engine in living:
+        if engine in queues and not queues[engine]["queue"] and not queues[engine]["tasks"]:
+            return engine
+    raise HealError(
+        f"A free engine starts the replacements of dead ones, but {list(living)} are all busy. Type"
+        " cluster.heal(wait_for_busy=False) again when one of them is free."
+    )
+
+
+async def _sponsor(
+    client: Client, places: Places, sponsor: int, new: tuple[int, ...], timeout_s: float
+) -> None:
+    view = client.direct_view([sponsor])
+    spawning = view.apply_async(_remote.call, _SPONSOR, new, str(places.folder))
+    deadline_s = time.monotonic() + timeout_s
+    while not spawning.ready() and time.monotonic() < deadline_s:
+        await asyncio.sleep(_POLL_S)
+    if not spawning.ready():
+        await asyncio.to_thread(client.abort, spawning.msg_ids, block=False)
+        raise HealError(
+            f"Dead engines were not replaced: engine {sponsor}, which was to start the new ones,"
+            f" did not within {timeout_s:g} s. Type cluster.heal(wait_for_busy=False) again when an"
+            " engine is free."
+        )
+    failed = _failure(spawning._children[0])
+    if failed is not None:
+        told = failed.evalue if isinstance(failed, RemoteError) else failed
+        raise HealError(f"Dead engines were not replaced. {told}")
 
 
 async def _grow(client: Client, places: Places, chosen: Plan, timeout_s: float) -> None:
@@ -105,8 +196,8 @@ def _why_not(growing: Any, chosen: Plan) -> str:
     if told:
         return (
             f"Dead engines were not replaced. {told[0].evalue} Then type: cluster.heal() again, or"
-            " cluster.restart() for fresh engines. A training that goes on takes new engines in"
-            " with run.grow()."
+            " cluster.restart() for fresh engines. cluster.heal(wait_for_busy=False) needs one"
+            " engine that is free. A training that goes on takes new engines in with run.grow()."
         )
     silent = [
         engine
@@ -119,9 +210,8 @@ def _why_not(growing: Any, chosen: Plan) -> str:
     )
 
 
-def _end_replacements(places: Places, chosen: Plan) -> None:
-    world = ",".join(map(str, chosen.world))
-    half_born = [
-        one for one in _processes.marked(places.folder) if _processes.has(one, f"--world {world}")
-    ]
+def _end_half_born(places: Places, words: Sequence[str]) -> None:
+    """End the engines that have some of ``words`` in their command line."""
+    marked = _processes.marked(places.folder)
+    half_born = [one for one in marked if any(_processes.has(one, each) for each in words)]
     _processes.end(half_born, grace_s=0.5)

@@ -181,7 +181,7 @@ def _claim(group: Group) -> tuple[str, tuple[int, ...], str]:
     folder = os.environ.get("IDL_CLUSTER", "")
     if not folder:
         return "", (), "Engines can be added in a cluster (idl.Cluster), not in a plain script."
-    others = sorted(set(world.current().living()) - set(group.engines))
+    others = sorted(set(world.everybody()) - set(group.engines))
     if others:
         return (
             folder,

@@ -1,6 +1,7 @@
 """Members of a future group meet before they make it, with a time-out.
 
-The lowest id leads. Messages are point to point on the world, never collective:
+The lowest id leads. Messages are point to point, never collective, on the world or, where the
+members have no world in common, through files (``_post``):
 
     member  -> leader   hello      I am here, for this group
     leader  -> member   heard      I shall decide within so many seconds
@@ -19,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from interactive_dl.errors import GroupError
 
@@ -75,19 +76,33 @@ class Agreement(NamedTuple):
     words: dict[int, Any]
 
 
-def meet(
-    comm: MPI.Intracomm,
-    ids: Sequence[int],
-    members: tuple[int, ...],
-    *,
-    word: Any,
-    timeout_s: float,
-) -> Agreement:
+class Talk(Protocol):
+    """Small messages between engines, by id, that nobody waits for."""
+
+    @property
+    def me(self) -> int:
+        """This engine's id."""
+
+    def say(self, engine: int, message: Any) -> None:
+        """Send without waiting; what a dead engine would have heard is dropped."""
+
+    def hear(self, engine: int) -> Iterator[Any]:
+        """All messages of ``engine`` that have arrived."""
+
+    def dead(self, engines: Sequence[int]) -> list[int]:
+        """Those of ``engines`` that are known to be dead."""
+
+
+def world_channel(comm: MPI.Intracomm, ids: Sequence[int]) -> Channel:
+    """What engines of one world meet through; ``ids`` are its engines by rank of ``comm``."""
+    return Channel(comm, tuple(ids), _TAG)
+
+
+def meet(channel: Talk, members: tuple[int, ...], *, word: Any, timeout_s: float) -> Agreement:
     """Wait until all members are here.
 
     Args:
-        comm: the world.
-        ids: its engine ids, by rank.
+        channel: reaches all members.
         members: ids of the group, ascending, at least two, this engine's among them.
         word: anything picklable that the others shall know.
         timeout_s: how long to wait for the others.
@@ -98,7 +113,6 @@ def meet(
     Raises:
         GroupError: somebody is missing, dead, or calls for another group.
     """
-    channel = Channel(comm, tuple(ids), _TAG)
     if channel.me == members[0]:
         deadline_s = time.monotonic() + timeout_s
         return _Leader(channel, members, deadline_s, timeout_s, {channel.me: word}).lead()
@@ -126,7 +140,7 @@ def _is_over(request: MPI.Request) -> bool:
 
 @dataclass(frozen=True)
 class Channel:
-    """Small messages between engines, by id, that nobody waits for.
+    """Small messages between engines of one world, by id, that nobody waits for.
 
     Attributes:
         comm: that reaches them all.
@@ -172,7 +186,7 @@ class _Caller:
 
 @dataclass
 class _Leader:
-    channel: Channel
+    channel: Talk
     members: tuple[int, ...]
     deadline_s: float
     timeout_s: float
@@ -240,7 +254,7 @@ class _Leader:
         )
 
 
-def _follow(channel: Channel, members: tuple[int, ...], word: Any, timeout_s: float) -> Agreement:
+def _follow(channel: Talk, members: tuple[int, ...], word: Any, timeout_s: float) -> Agreement:
     leader = members[0]
     attempt = _Attempt(next(_NONCES), time.monotonic() + timeout_s)
     channel.say(leader, Message("hello", attempt.nonce, (members, word)))

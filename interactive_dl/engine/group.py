@@ -195,7 +195,7 @@ def form(engines: Collection[int], timeout_s: float = 20.0) -> Group:
     framework = _horovod.keras_framework()
     deadline_s = time.monotonic() + timeout_s
     while True:
-        living = set(world.current().living()) & set(engines)
+        living = world.living(engines)
         try:
             _regroup(world.meet(living, timeout_s=max(1.0, deadline_s - time.monotonic())))
             with _all_or_none(current().comm):

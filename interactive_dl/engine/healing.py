@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def grow(survivors: Sequence[int], new: Sequence[int], folder: str, *, timeout_s: float) -> int:
-    """Start new engines and form a world of old and new ones; every survivor calls this.
+    """Form one world of old and new engines, and start the new ones; every survivor calls this.
 
     Groups and Horovods of the old world end here: ``engine.init()`` makes new ones.
 
     Args:
         survivors: ids of the engines that live, ascending.
-        new: ids of the engines to start, ascending, above all ids that ever were.
+        new: ids of the engines to start, ascending, above all ids that ever were; none where
+            worlds of survivors are to be united only.
         folder: the cluster's folder.
         timeout_s: how long to wait for survivors that have not called yet.
 
@@ -33,15 +34,38 @@ def grow(survivors: Sequence[int], new: Sequence[int], folder: str, *, timeout_s
     meeting = world.meet(survivors, timeout_s=timeout_s)
     _horovod.shutdown()
     formed = world.join(meeting)
+    if not new:
+        return len(world.unite(formed.comm, formed.ids).ids)
     ids = (*formed.ids, *new)
     merged = extend(formed.comm, Path(folder), ids)
     return len(world.enter(merged, ids, world.current().my_id).ids)
 
 
+def sponsor(new: Sequence[int], folder: str) -> None:
+    """Start new engines from this one, while the others are busy; each is a world of its own.
+
+    Groups with the others connect to them (``world.meet``); nothing that runs is touched.
+    """
+    from mpi4py import MPI
+
+    alone = MPI.COMM_SELF.Dup()
+    alone.Set_errhandler(MPI.ERRORS_RETURN)
+    for engine in new:
+        program, *words = engine_command(Path(folder), engine, (engine,))
+        alone.Spawn(program, args=words, maxprocs=1)
+
+
 def join_parents(
     parents: MPI.Intercomm, folder: Path, ids: tuple[int, ...], *, is_invited: bool = False
 ) -> MPI.Intracomm:
-    """What a new engine does while the others ``extend``: merge, and help to start the next."""
+    """What a new engine does while the others ``extend``: merge, and help to start the next.
+
+    One that is to be alone does neither; its sponsor does not wait for it.
+    """
+    from mpi4py import MPI
+
+    if len(ids) == 1:
+        return MPI.COMM_SELF.Dup()
     return extend(parents.Merge(high=True), folder, ids, is_invited=is_invited)
 
 

@@ -3,17 +3,24 @@
 A group is made by its members alone (``Create_from_group``), so an engine that is busy or dead
 elsewhere delays nobody. Before that step, which cannot be interrupted, the members shake hands
 with a time-out: whoever is missing is named on all those who wait.
+
+An engine that was started while the others were busy is alone in a world of its own. Groups span
+worlds (``_bridge``), and one of all that live is the world from then on.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.engine import _handshake, _request
+from interactive_dl.engine import _bridge, _handshake, _request
+from interactive_dl.engine._post import Post
 from interactive_dl.errors import GroupError
+from interactive_dl.telemetry import exits
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -79,6 +86,22 @@ def current() -> World:
     return _PLACE.world
 
 
+def everybody() -> tuple[int, ...]:
+    """Ids of all engines that live, those of other worlds of the cluster included."""
+    world, folder = current(), _folder()
+    living = world.living()
+    if folder is None:
+        return living
+    # A watcher's word may be there before MPI's, and the other way round.
+    return tuple(sorted(exits.living(folder) - (set(world.ids) - set(living))))
+
+
+def living(among: Collection[int]) -> tuple[int, ...]:
+    """Those of ``among`` that are not known to be dead."""
+    known = current().living() if set(among) <= set(current().ids) else everybody()
+    return tuple(engine for engine in known if engine in among)
+
+
 def cell_targets() -> tuple[int, ...] | None:
     """Ids of the engines that the running cell was sent to; None where that is not known."""
     return _request.targets(current().my_id)
@@ -92,11 +115,13 @@ class Meeting:
         members: their ids, ascending.
         tag: new for every meeting, the same on all members.
         words: what each member said, by rank.
+        bridge: between their worlds; None where they have one in common.
     """
 
     members: tuple[int, ...]
     tag: str
     words: tuple[Any, ...]
+    bridge: _bridge.Bridge | None = None
 
 
 def meet(ids: Iterable[int] | None = None, *, word: Any = None, timeout_s: float = 30.0) -> Meeting:
@@ -120,7 +145,7 @@ def meet(ids: Iterable[int] | None = None, *, word: Any = None, timeout_s: float
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            return _meet(world, world.living(), word, deadline_s - time.monotonic())
+            return _meet(world, everybody(), word, deadline_s - time.monotonic())
         except _handshake.OutdatedError:
             if time.monotonic() > deadline_s:
                 raise
@@ -129,8 +154,24 @@ def meet(ids: Iterable[int] | None = None, *, word: Any = None, timeout_s: float
 def _meet(world: World, members: tuple[int, ...], word: Any, timeout_s: float) -> Meeting:
     if len(members) == 1:
         return Meeting(members, f"idl-alone-{world.my_id}", (word,))
-    agreed = _handshake.meet(world.comm, world.ids, members, word=word, timeout_s=timeout_s)
+    folder = None if set(members) <= set(world.ids) else _folder()
+    if folder is not None:
+        return _meet_others(folder, world, members, word, timeout_s)
+    channel = _handshake.world_channel(world.comm, world.ids)
+    agreed = _handshake.meet(channel, members, word=word, timeout_s=timeout_s)
     return Meeting(members, agreed.tag, tuple(agreed.words[engine] for engine in members))
+
+
+def _meet_others(
+    folder: Path, world: World, members: tuple[int, ...], word: Any, timeout_s: float
+) -> Meeting:
+    """Meet engines that MPI does not connect to this one yet."""
+    ports = _bridge.open_ports(members, world.my_id)
+    mine = _bridge.Caller(world.ids, ports, everybody(), word)
+    channel = Post(folder, world.my_id)
+    agreed = _handshake.meet(channel, members, word=mine, timeout_s=timeout_s)
+    words = tuple(agreed.words[engine].word for engine in members)
+    return Meeting(members, agreed.tag, words, _bridge.plan(agreed.words))
 
 
 def join(meeting: Meeting) -> Formed:
@@ -139,7 +180,32 @@ def join(meeting: Meeting) -> Formed:
     Horovod must not run in any of them: with its thread's messages under way,
     ``Create_from_group`` hangs (seen with 4 ranks and Open MPI 5.0.11).
     """
-    return Formed(_communicator(current(), meeting.members, meeting.tag), meeting.members)
+    world, bridge = current(), meeting.bridge
+    if bridge is None:
+        return Formed(_communicator(world, meeting.members, meeting.tag), meeting.members)
+    part = bridge.part(world.my_id)
+    own = _communicator(world, part, f"{meeting.tag}-{part[0]}")
+    comm = _bridge.cross(bridge, own, world.my_id)
+    if bridge.is_whole:
+        unite(comm.Dup(), meeting.members)
+    return Formed(comm, meeting.members)
+
+
+def unite(comm: MPI.Intracomm, ids: tuple[int, ...]) -> World:
+    """Make ``comm`` the world of all engines ``ids``, by rank, and leave word of it."""
+    folder = _folder()
+    if folder is not None:
+        exits.record_union(folder, ids)
+    return enter(comm, ids, current().my_id)
+
+
+def _folder() -> Path | None:
+    """The folder of the cluster that this process is an engine of; None in a plain script."""
+    name = os.environ.get("IDL_CLUSTER")
+    if not name:
+        return None
+    birth = exits.births(Path(name)).get(current().my_id)
+    return Path(name) if birth is not None and birth.pid == os.getpid() else None
 
 
 def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed:
@@ -153,11 +219,13 @@ def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed
 
 def _members(world: World, asked: Iterable[int]) -> tuple[int, ...]:
     members = tuple(sorted(set(asked)))
-    unknown = [engine for engine in members if engine not in world.ids]
+    folder = None if set(members) <= set(world.ids) else _folder()
+    others = exits.births(folder) if folder is not None else ()
+    unknown = [engine for engine in members if engine not in world.ids and engine not in others]
     if unknown:
         raise GroupError(
-            f"A group is made of engines of one world, but engines {unknown} are not among"
-            f" {list(world.ids)}. List the engines with cluster.engines."
+            f"A group is made of engines of one cluster, but engines {unknown} are not among"
+            f" {sorted({*world.ids, *others})}. List the engines with cluster.engines."
         )
     if world.my_id not in members:
         raise GroupError(

@@ -10,9 +10,11 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 
@@ -107,10 +109,39 @@ def exits(folder: Path) -> dict[int, Exit]:
 def world(folder: Path) -> tuple[int, ...]:
     """Engine ids by rank of the world that the youngest engine joined; empty before any did.
 
-    The dead of that world are among them: the living go on in it until it is healed.
+    The dead of that world are among them: the living go on in it until it is healed. An engine
+    that was born alone, while the others were busy, comes after them, and takes the place of those
+    that had died before.
     """
+    ended = exits(folder)
+    ids: tuple[int, ...] = ()
+    for birth in births(folder).values():
+        is_alone = len(birth.world) == 1 and bool(ids)
+        kept = [one for one in ids if one not in ended or ended[one].ended_at_s > birth.born_at_s]
+        ids = (*kept, birth.engine) if is_alone else birth.world
+    return ids
+
+
+def is_united(folder: Path, engines: Collection[int]) -> bool:
+    """Whether MPI connects ``engines``: none of them was born alone and is so still."""
     born = births(folder)
-    return born[max(born)].world if born else ()
+    return not born or set(engines) <= set(born[max(born)].world)
+
+
+def record_union(folder: Path, ids: tuple[int, ...]) -> None:
+    """Leave word that the engines ``ids``, by rank, are one world now; any of them may do so."""
+    youngest = births(folder)[max(ids)]
+    record_birth(folder, replace(youngest, world=ids, rank=ids.index(youngest.engine)))
+
+
+def living(folder: Path) -> frozenset[int]:
+    """Ids of the engines that were born and have not ended, as far as this host can see."""
+    ended, here = exits(folder), socket.gethostname()
+    return frozenset(
+        engine
+        for engine, birth in births(folder).items()
+        if engine not in ended and (birth.host != here or Path(f"/proc/{birth.pid}").exists())
+    )
 
 
 def claim_ids(folder: Path, count: int) -> tuple[int, ...]:
