@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import interactive_dl
 from interactive_dl.cluster import replay
@@ -54,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("--folder", type=Path, help="of the journals (default: $IDL_RUNS or runs)")
     runs.set_defaults(run=_runs)
 
+    _add_search(commands)
+
     again = commands.add_parser(
         "replay", help="train a run again, with its commands at its steps, and compare"
     )
@@ -73,6 +77,28 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("id", help="its id, as `idl cluster list` shows it")
     stop.set_defaults(run=_stop)
     return idl
+
+
+def _add_search(commands: Any) -> None:
+    search = commands.add_parser("search", help="a hyper-parameter search that a script describes")
+    search.add_argument(
+        "script", type=Path, nargs="?", help="a Python file with: search = idl.Search(...)"
+    )
+    search.add_argument("--name", help="of the search (default: the script's)")
+    search.add_argument("--engines", type=int, default=4, help="of a new cluster (default: 4)")
+    search.add_argument("--cluster", metavar="ID", help="use this one, and leave it running")
+    search.add_argument("--trials", type=int, help="how many (default: until interrupted)")
+    search.add_argument("--concurrency", type=int, help="how many at once (default: all engines)")
+    search.add_argument("--engines-per-trial", type=int, default=1, metavar="K", help="default: 1")
+    search.add_argument("--time-budget", type=float, metavar="S", help="seconds until it ends")
+    search.add_argument("--resume", metavar="NAME", help="go on with one that lost its cluster")
+    search.set_defaults(run=_search)
+
+    searches = commands.add_parser("searches", help="the searches that have a journal")
+    searches.add_argument(
+        "--folder", type=Path, help="of the journals (default: $IDL_RUNS or runs)"
+    )
+    searches.set_defaults(run=_searches)
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
@@ -98,6 +124,30 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _runs(chosen: argparse.Namespace) -> int:
     print(interactive_dl.Runs(chosen.folder or runs_folder()))
+    return 0
+
+
+def _search(chosen: argparse.Namespace) -> int:
+    from interactive_dl.search import headless  # brings in Optuna
+
+    wanted = headless.Wanted(
+        script=chosen.script,
+        resume=chosen.resume,
+        name=chosen.name,
+        engines=chosen.engines,
+        cluster=chosen.cluster,
+        trials=chosen.trials,
+        concurrency=chosen.concurrency,
+        engines_per_trial=chosen.engines_per_trial,
+        time_budget_s=chosen.time_budget,
+    )
+    return headless.run(wanted, functools.partial(print, flush=True))
+
+
+def _searches(chosen: argparse.Namespace) -> int:
+    from interactive_dl.search import headless
+
+    print(headless.listing((chosen.folder or runs_folder()).absolute()))
     return 0
 
 
