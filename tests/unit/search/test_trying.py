@@ -1,0 +1,129 @@
+"""What an objective gets, and what becomes of what it returns; on no engine."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+
+from interactive_dl.errors import SearchError
+from interactive_dl.search import _launching, words, worker
+from interactive_dl.search.events import Limits, Promotion
+from interactive_dl.search.trial import Trial
+
+
+def make(tmp_path: Path, told: list[Any], **options: Any) -> Trial:
+    wanted = {"params": {"x": 2}, "engines": (0,), **options}
+    task = words.Task("s", "s", 3, 1, metric="loss", folder=str(tmp_path), **wanted)
+    return Trial(task, told.append)
+
+
+def test_reports_are_plain_finite_numbers(tmp_path: Path) -> None:
+    told: list[Any] = []
+    trial = make(tmp_path, told)
+    trial.report(1, loss=np.float32(0.5), count=np.int64(3), bad=float("inf"))
+    assert told == [words.Reports(3, 1, 1, {"loss": 0.5, "count": 3, "bad": None})]
+    for step, value, what in ((1.5, 1.0, "whole number"), (True, 1.0, "whole"), (1, "a", "'a'")):
+        with pytest.raises(SearchError, match=what):
+            trial.report(step, loss=value)  # type: ignore[arg-type]
+
+
+def test_a_trial_leaves_when_told_and_knows_that_it_was(tmp_path: Path) -> None:
+    trial = make(tmp_path, [])
+    assert not trial.should_stop
+    trial.hear(words.SetRate(3, 1, 0.1))
+    trial.hear(words.Leave(3, 1, "pause"))
+    trial.hear(words.Leave(3, 1, "stop"))
+    assert not trial.has_heeded
+    assert trial.should_stop
+    assert trial.has_heeded
+    assert trial.reason == "pause"
+    assert len(trial.take_orders()) == 3
+    assert trial.take_orders() == []
+
+
+def test_a_promotion_trains_its_epochs_on_top_of_its_parents(tmp_path: Path) -> None:
+    assert make(tmp_path, []).epochs(8) == 8
+    promoted = make(tmp_path, [], promotion=Promotion(epochs=5), begun=8)
+    assert promoted.epochs(8) == 13
+
+
+@pytest.mark.parametrize(
+    ("returned", "value"),
+    [
+        (1, 1.0),
+        (np.float32(0.5), 0.5),
+        (None, None),
+        (float("nan"), None),
+        ({"loss": [3, 2, 1], "acc": [0, 0, 1]}, 1.0),
+        (SimpleNamespace(history={"loss": [3.0, 0.5]}), 0.5),
+        ({"other": [1]}, None),
+    ],
+)
+def test_what_objectives_return(tmp_path: Path, returned: Any, value: float | None) -> None:
+    assert worker._value(make(tmp_path, []), returned, "loss") == value
+
+
+def test_a_history_is_reported_once(tmp_path: Path) -> None:
+    told: list[Any] = []
+    trial = make(tmp_path, told)
+    worker._value(trial, {"loss": [3, 2]}, "loss")
+    assert [(one.step, one.metrics) for one in told] == [(1, {"loss": 3}), (2, {"loss": 2})]
+    worker._value(trial, {"loss": [3, 2]}, "loss")
+    assert len(told) == 2
+
+
+def test_both_forms_of_objectives_are_called(tmp_path: Path) -> None:
+    trial = make(tmp_path, [])
+    assert worker._call(lambda trial: trial.number, trial) == 3
+    assert worker._call(lambda x: x + 1, trial) == 3
+
+
+def test_a_trial_that_takes_too_much_memory_gets_an_error_and_the_limit_ends_with_it() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with worker._limited(50_000_000):
+        assert len(bytearray(1_000_000)) == 1_000_000
+        with pytest.raises(MemoryError):
+            bytearray(200_000_000)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_a_function_of_ones_own_module_goes_whole(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def objective(trial):\n    return 7\n")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import mine;"
+        "from interactive_dl.search import _launching;"
+        "sys.stdout.buffer.write(_launching.pickled(mine.objective))"
+    )
+    data = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True
+    ).stdout
+    assert cloudpickle.loads(data)(None) == 7
+
+
+def test_objectives_that_cannot_be_sent_say_why() -> None:
+    lock = threading.Lock()
+    with pytest.raises(SearchError, match="belong inside of it"):
+        _launching.pickled(lambda trial: lock.locked())
+    big = np.zeros(2**22)
+    with pytest.raises(SearchError, match=r"data\.open"):
+        _launching.pickled(lambda trial: big.sum())
+    with pytest.raises(SearchError, match="is a function"):
+        _launching.pickled(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"engines_per_trial": 5}, {"engines_per_trial": 0}, {"trials": 0}, {"crashes": -1}]
+)
+def test_limits_that_would_let_nothing_start_are_refused(limits: dict[str, int]) -> None:
+    cluster: Any = SimpleNamespace(size=4)
+    with pytest.raises(SearchError, match=next(iter(limits))):
+        _launching.check_limits(Limits(**limits), cluster)
