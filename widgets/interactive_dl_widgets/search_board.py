@@ -101,6 +101,7 @@ class SearchBoard(ipywidgets.VBox):
 
         self._header, self._actions = _layout.text(), _layout.text()
         self._actions.add_class("idl-list")
+        self._actions.add_class("idl-actions")
         self.table = TrialTable(layout={"width": "100%"})
         self.table.observe(lambda _change: poke(), "selected")
         self._form = PointForm(self._ask)
@@ -175,8 +176,6 @@ class SearchBoard(ipywidgets.VBox):
             self._actions.value = render_search.actions(action_rows(book, self._sender.sent))
             for panel in self._plots:
                 panel.draw(scene)
-            if self._taken.is_outdated(state, time.monotonic()):
-                self._keep_still()
 
     # -- steering ------------------------------------------------------------------------------
 
@@ -211,9 +210,11 @@ class SearchBoard(ipywidgets.VBox):
                 self._unsubscribe = self.search.subscribe(self._noticed)
 
     def _tick(self) -> None:
-        """Times go on."""
+        """Times go on; now and then a picture is taken, for which no drawing has to wait."""
         with self._boundary("Following the search"):
             self._follow()
+            if self._taken.is_outdated(self.search.state, time.monotonic()):
+                self._keep_still()
         self._refresher.poke()
 
     def _scene(self) -> Scene:

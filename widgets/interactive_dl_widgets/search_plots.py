@@ -88,7 +88,7 @@ def parallel_plot(axes: Sequence[Axis], density: float = 1.0) -> figure:
         density: less than 1 for fainter lines, where there are many.
     """
     plot = make("", "", tools="save", x_axis_location="above", height=_TALL_PX)
-    plot.x_range = Range1d(-0.15, max(len(axes), 2) - 0.4)
+    plot.x_range = Range1d(-0.25, max(len(axes), 2) - 0.4)
     plot.y_range = Range1d(-0.06, 1.06)
     plot.grid.visible = plot.yaxis.visible = False
     plot.xaxis.ticker = FixedTicker(ticks=list(range(len(axes))))

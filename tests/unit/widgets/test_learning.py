@@ -73,7 +73,7 @@ def test_what_has_no_place_is_no_point() -> None:
     log = learning.strands(search.book, colours, "val_loss", log=True)
     assert log[0].x.tolist()[0] == 1
     assert len(log[0].x) == 2
-    assert len(learning.strands(search.book, colours, "unknown")[0].x) == 1
+    assert len(learning.strands(search.book, colours, "unknown")[0].x) == 0
 
 
 def test_metrics_are_those_that_trials_report() -> None:

@@ -104,6 +104,8 @@ def test_only_trials_that_have_changed_are_made_again() -> None:
     assert rows.changed(search.book) == [1, 2]
     search.act(e.SetTrials(9))
     assert rows.changed(search.book) == []
+    search.act(e.Enqueue(ADAM))
+    assert rows.changed(search.book) == [4]
 
 
 def test_another_book_is_made_from_its_beginning() -> None:

@@ -109,8 +109,9 @@ def _strand(trials: Sequence[Trial], metric: str, log: bool) -> Strand:
     gap = np.array([[math.nan], [math.nan]])
     pieces, owners = [np.empty((2, 0))], [np.empty(0)]
     for trial, part in zip(trials, parts, strict=True):
-        pieces += [part, gap]
-        owners.append(np.full(part.shape[1] + 1, float(trial.number)))
+        if part.shape[1]:
+            pieces += [part, gap]
+            owners.append(np.full(part.shape[1] + 1, float(trial.number)))
     x, y = np.concatenate(pieces, axis=1)
     return Strand(x, y, np.concatenate(owners))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from interactive_dl.search.events import Acted, ActionRefused
 from interactive_dl_widgets.views.commands import number as short
 
 if TYPE_CHECKING:
@@ -162,4 +163,5 @@ def _plain(value: Any) -> Any:
 
 def _trial_of(record: Record) -> int | None:
     event: Any = record.event
-    return getattr(getattr(event, "action", event), "trial", None)
+    about = event.action if isinstance(event, Acted | ActionRefused) else event
+    return getattr(about, "trial", None)
