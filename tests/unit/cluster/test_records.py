@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,10 @@ def _born(places: Places, engine: int, *world: int, born_at_s: float = 0.0) -> N
 
 def _exit(engine: int, *, code: int | None = None, number: int | None = None) -> exits.Exit:
     return exits.Exit(engine, "host", 7, code, number, 12.5, 3_000_000_000)
+
+
+def _exit_at(places: Places, engine: int, ended_at_s: float) -> None:
+    exits.record_exit(places.folder, replace(_exit(engine, number=9), ended_at_s=ended_at_s))
 
 
 @pytest.fixture
@@ -109,6 +116,36 @@ def test_the_world_is_that_of_the_youngest_engine(three: Places) -> None:
     assert exits.world(three.folder) == (0, 1, 2)
     _born(three, 3, 0, 2, 3)
     assert exits.world(three.folder) == (0, 2, 3)
+
+
+def test_an_engine_that_was_born_alone_takes_the_place_of_the_dead(three: Places) -> None:
+    _exit_at(three, 1, 20.0)
+    _born(three, 3, 3, born_at_s=30.0)
+    assert exits.world(three.folder) == (0, 2, 3)
+    _exit_at(three, 2, 40.0)
+    assert exits.world(three.folder) == (0, 2, 3), "the dead are shown until they are replaced"
+    _born(three, 4, 4, born_at_s=50.0)
+    assert exits.world(three.folder) == (0, 3, 4)
+    assert plan(three, (0, 3, 4)) == Plan((0, 3, 4), ())
+
+
+def test_engines_are_united_when_one_world_has_them_all(three: Places) -> None:
+    assert exits.is_united(three.folder, (0, 1, 2))
+    _exit_at(three, 1, 20.0)
+    _born(three, 3, 3, born_at_s=30.0)
+    assert not exits.is_united(three.folder, (0, 2, 3))
+    exits.record_union(three.folder, (0, 2, 3))
+    assert exits.is_united(three.folder, (0, 2, 3))
+    assert exits.world(three.folder) == (0, 2, 3)
+    assert exits.births(three.folder)[3].rank == 2
+
+
+def test_an_engine_lives_until_it_ends_or_its_process_is_gone(three: Places) -> None:
+    here = exits.Birth(3, 0, (3,), socket.gethostname(), os.getpid(), 1)
+    exits.record_birth(three.folder, here)
+    exits.record_birth(three.folder, replace(here, engine=4, pid=2**22 + 1))
+    _exit_at(three, 1, 20.0)
+    assert exits.living(three.folder) == {0, 2, 3}
 
 
 def test_replacements_get_ids_that_nobody_had(three: Places) -> None:
