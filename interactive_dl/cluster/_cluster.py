@@ -168,7 +168,9 @@ class Cluster:
         await self.stop_async()
         return await self.start_async()
 
-    def heal(self, *, timeout_s: float = 10.0, wait_for_busy: bool = True) -> Self:
+    def heal(
+        self, *, timeout_s: float = 10.0, wait_for_busy: bool = True, sponsor: int | None = None
+    ) -> Self:
         """Replace dead engines; the living ones keep everything they have in memory.
 
         Groups end with the old world: the next cell calls ``engine.init()`` again. New engines
@@ -178,17 +180,20 @@ class Cluster:
             timeout_s: how long to wait for engines that are busy.
             wait_for_busy: False starts the new engines through one that is free. Nothing that runs
                 is disturbed, groups included; those formed later may have new engines in them.
+            sponsor: id of that free one; None for any.
 
         Raises:
             HealError: an engine is busy or died meanwhile, or none lives; with
                 ``wait_for_busy=False``: none is free.
         """
-        self._background.run(self._heal(timeout_s, wait_for_busy))
+        self._background.run(self._heal(timeout_s, wait_for_busy, sponsor))
         return self
 
-    async def heal_async(self, *, timeout_s: float = 10.0, wait_for_busy: bool = True) -> Self:
+    async def heal_async(
+        self, *, timeout_s: float = 10.0, wait_for_busy: bool = True, sponsor: int | None = None
+    ) -> Self:
         """``heal`` without blocking the caller's loop."""
-        await self._background.run_async(self._heal(timeout_s, wait_for_busy))
+        await self._background.run_async(self._heal(timeout_s, wait_for_busy, sponsor))
         return self
 
     def close(self) -> None:
@@ -336,11 +341,13 @@ class Cluster:
         finally:
             self._is_starting = False
 
-    async def _heal(self, timeout_s: float, wait_for_busy: bool) -> None:
+    async def _heal(self, timeout_s: float, wait_for_busy: bool, sponsor: int | None) -> None:
         from interactive_dl.cluster import _healing
 
-        heal = _healing.heal if wait_for_busy else _healing.replace
-        await heal(self.client, self._places, timeout_s=timeout_s)
+        if wait_for_busy and sponsor is None:
+            await _healing.heal(self.client, self._places, timeout_s=timeout_s)
+        else:
+            await _healing.replace(self.client, self._places, sponsor=sponsor, timeout_s=timeout_s)
 
     async def _connect(self) -> None:
         from interactive_dl.cluster._client import Client

@@ -195,7 +195,7 @@ def test_a_trial_is_a_run_that_is_steered_paused_and_promoted(
 
     search.set_learning_rate(long.number, 2e-4)
     run = engines.runs[long.attempts[-1].run]
-    until(lambda: run.history.commands, "the run has heard of it")
+    until(lambda: any(one.step for one in run.history.commands), "the run has obeyed")
     assert run.history.commands[0].changes[0].new == pytest.approx(2e-4)
 
     search.pause_trial(long.number)

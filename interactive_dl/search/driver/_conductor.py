@@ -18,6 +18,8 @@ DEATH_S = 0.5
 """So long after an engine's death its last words may still come,"""
 SILENCE_S = 5.0
 """and so long after a task was sent its engine should have begun with it."""
+REST_S = 1.0
+"""So long after an attempt to replace the dead comes the next."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -59,6 +61,15 @@ class Hands(Protocol):
     def answer(self, id_: str, refusal: str) -> None:
         """Tell the recorder what came of an action; an empty refusal if it was carried out."""
 
+    def lacks(self) -> bool:
+        """Whether engines have died and were not replaced."""
+
+    def mend(self, sponsor: int) -> None:
+        """Begin to replace the dead through a free engine, without waiting."""
+
+    def is_mending(self) -> bool:
+        """Whether that is under way."""
+
 
 @dataclass
 class _Attempt:
@@ -95,6 +106,8 @@ class Conductor:
         self._hands = hands
         self._folder = folder
         self._now_s = now_s
+        self._sponsor: int | None = None
+        self._mended_s = now_s - REST_S
         self._attempts = {
             number: _Attempt(len(self._book.trials[number].attempts), engines, now_s)
             for number, engines in self._book.running.items()
@@ -104,11 +117,6 @@ class Conductor:
     def is_over(self) -> bool:
         """Whether the search has ended."""
         return self._book.ended is not None
-
-    @property
-    def busy(self) -> set[int]:
-        """Engines that try something, by id."""
-        return {engine for attempt in self._attempts.values() for engine in attempt.engines}
 
     def take(self, heard: Asked | Told | TaskFailed, now_s: float) -> None:
         """Take in what was heard; ``advance`` acts on it."""
@@ -129,10 +137,24 @@ class Conductor:
         living = self._hands.living()
         for number in list(self._attempts):
             self._settle(number, living)
+        free = [engine for engine in living if engine != self._sponsor_of(living)]
         while not self.is_over:
-            decisions = planner.plan(self._book, living, living, now_s)
+            decisions = planner.plan(self._book, free, living, now_s)
             if not sum(self._do(decision) for decision in decisions):
                 return
+
+    def _sponsor_of(self, living: Collection[int]) -> int | None:
+        """The engine that starts the replacements of dead ones, and is kept from trials while it
+        does; None where there is nothing to replace, or none is free yet.
+        """
+        if self._sponsor is not None and not self._hands.is_mending():
+            self._sponsor, self._mended_s = None, self._now_s
+        if self._sponsor is None and self._hands.lacks() and self._now_s >= self._mended_s + REST_S:
+            busy = {engine for attempt in self._attempts.values() for engine in attempt.engines}
+            self._sponsor = next((engine for engine in living if engine not in busy), None)
+            if self._sponsor is not None:
+                self._hands.mend(self._sponsor)
+        return self._sponsor
 
     # -- what is heard ----------------------------------------------------------------------------
 

@@ -63,8 +63,6 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
         if conductor.is_over:
             break
         engines.tidy()
-        if len(engines.living()) < cluster.size:
-            engines.mend(conductor.busy)
     ear.close()
     assert keeper.book.ended is not None
     engines.close(keeper.book.ended)

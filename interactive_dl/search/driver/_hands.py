@@ -92,12 +92,20 @@ class Engines:
         if done:
             self._cluster.client.purge_local_results(done)
 
-    def mend(self, busy: set[int]) -> None:
-        """Replace dead engines, in a thread of its own, through an engine that is free."""
-        if self._mending is not None and self._mending.is_alive():
-            return
-        self._mending = threading.Thread(target=self._mend, args=(busy,), name="mend", daemon=True)
+    def lacks(self) -> bool:
+        """Whether engines have died and were not replaced."""
+        return len(self._cluster.client.ids) < self._cluster.size
+
+    def mend(self, sponsor: int) -> None:
+        """Replace dead engines through a free one, in a thread of its own."""
+        self._mending = threading.Thread(
+            target=self._mend, args=(sponsor,), name="mend", daemon=True
+        )
         self._mending.start()
+
+    def is_mending(self) -> bool:
+        """Whether that is under way."""
+        return self._mending is not None and self._mending.is_alive()
 
     def close(self, ended: Ended) -> None:
         """Say goodbye: the search is over."""
@@ -105,11 +113,11 @@ class Engines:
         self._publisher.close(_CLOSE_S)
         self._post.close()
 
-    def _mend(self, busy: set[int]) -> None:
+    def _mend(self, sponsor: int) -> None:
         try:
-            self._cluster.heal(timeout_s=2.0)
+            self._cluster.heal(sponsor=sponsor)
         except ClusterError as problem:
-            _LOG.info("%s", problem)
+            _LOG.warning("%s", problem)
 
     def _look(self, task: words.Task, done: AsyncResult) -> None:
         """Called by the client's thread when a task is over."""

@@ -33,6 +33,9 @@ class Engines:
         self.tasks: list[words.Task] = []
         self.orders: list[Any] = []
         self.answers: dict[str, str] = {}
+        self.wanted = count
+        self.sponsors: list[int] = []
+        self.mends = False
 
     def living(self) -> tuple[int, ...]:
         return tuple(self.here)
@@ -45,6 +48,16 @@ class Engines:
 
     def answer(self, id_: str, refusal: str) -> None:
         self.answers[id_] = refusal
+
+    def lacks(self) -> bool:
+        return len(self.here) < self.wanted
+
+    def mend(self, sponsor: int) -> None:
+        self.sponsors.append(sponsor)
+        self.mends = True
+
+    def is_mending(self) -> bool:
+        return self.mends
 
 
 class Search:
@@ -306,6 +319,21 @@ def test_a_group_fails_with_the_error_of_the_rank_that_raised(tmp_path: Path) ->
     assert search.states() == ["running"]
     search.go(Told(1, words.Returned(0, 1, "failed", why="ValueError: no")))
     assert search.book.trials[0].why == "ValueError: no"
+
+
+def test_the_next_free_engine_starts_the_replacements_of_dead_ones(search: Search) -> None:
+    search.engines.here = [1]
+    search.go()
+    search.go(after_s=DEATH_S)
+    assert search.engines.sponsors == []  # the living one is busy
+    tasks = len(search.engines.tasks)
+    search.finish(1, 0.1)
+    assert search.engines.sponsors == [1]
+    assert len(search.engines.tasks) == tasks  # it is kept free
+    search.engines.here, search.engines.mends = [1, 2], False
+    search.go()
+    assert {task.engines for task in search.engines.tasks[tasks:]} == {(1,), (2,)}
+    assert search.engines.sponsors == [1]
 
 
 def test_the_time_budget_stops_what_runs_and_ends_the_search(tmp_path: Path) -> None:
