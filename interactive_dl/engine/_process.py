@@ -99,6 +99,8 @@ def main(words: Sequence[str] | None = None) -> None:
     app.invitation = invitation
     # Which cluster it belongs to stands in the environment.
     app.initialize([])
+    # traitlets lets it make records of every message, for its handlers to drop.
+    app.log.setLevel(app.log_level)
     app.start()
 
 

@@ -32,6 +32,8 @@ def check_options(
     Raises:
         UnknownNameError: one is not; it names every option with its default.
     """
+    if not options:  # asked for every point
+        return
     parameters = inspect.signature(make).parameters.values()
     known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     unknown = sorted(options.keys() - known.keys())

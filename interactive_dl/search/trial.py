@@ -34,7 +34,6 @@ class Trial:
         number: of the trial, from 0.
         attempt: counts from 1; another than the first goes on after a pause or a crash.
         params: by name.
-        folder: for files of its own; it is there on every attempt.
         seed: for random numbers of its own, another for each trial.
         has_reported: whether it has.
         has_heeded: whether the objective knows that it is to return.
@@ -44,7 +43,6 @@ class Trial:
         self.number = task.trial
         self.attempt = task.attempt
         self.params: Mapping[str, Value] = task.params
-        self.folder = Path(task.folder)
         self.seed = task.seed
         self.has_reported = False
         self.has_heeded = False
@@ -59,6 +57,13 @@ class Trial:
 
     def __repr__(self) -> str:
         return f"<Trial {self.number}: {dict(self.params)}>"
+
+    @property
+    def folder(self) -> Path:
+        """For files of its own; it is there on every attempt."""
+        folder = Path(self._task.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     # -- telling ----------------------------------------------------------------------------------
 

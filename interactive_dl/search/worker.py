@@ -12,9 +12,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
@@ -26,7 +26,7 @@ from interactive_dl.telemetry import _address, events
 from interactive_dl.telemetry.publisher import RecorderPublisher
 
 OUTPUT = "output.txt"
-_PACE_S = 0.002
+_GATHER_S = 0.002
 _LISTEN_S = 1.0
 _GRACE_S = 1.0
 _CLOSE_S = 2.0
@@ -74,12 +74,7 @@ def _try(trial: Trial, task: words.Task, pickled: bytes) -> words.Returned:
 def _outcome(
     trial: Trial, task: words.Task, pickled: bytes
 ) -> tuple[words.Outcome, float | None, str]:
-    trial.folder.mkdir(parents=True, exist_ok=True)
-    with (
-        (trial.folder / OUTPUT).open("a", buffering=1, encoding="utf-8") as file,
-        _printed_into(file.write),
-        _limited(task.memory_bytes),
-    ):
+    with _printed_into(trial), _limited(task.memory_bytes):
         try:
             _settle(trial, task)
             objective: Objective = cloudpickle.loads(pickled)
@@ -136,11 +131,20 @@ def _report_history(trial: Trial, history: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _printed_into(write: Callable[[str], Any]) -> Iterator[None]:
-    """Have what this process prints written into the trial's file, too."""
+def _printed_into(trial: Trial) -> Iterator[None]:
+    """Have what this process prints written into the trial's file, too; few trials need one."""
     from interactive_dl.engine import _printed
 
-    with _printed.told(lambda line: write(line.text + "\n")):
+    file: TextIO | None = None
+
+    def write(line: events.LogLine) -> None:
+        nonlocal file
+        if file is None:
+            path = trial.folder / OUTPUT
+            file = files.enter_context(path.open("a", buffering=1, encoding="utf-8"))
+        file.write(line.text + "\n")
+
+    with ExitStack() as files, _printed.told(write):
         yield
 
 
@@ -184,7 +188,7 @@ class _Line:
         self.tried: set[tuple[int, int]] = set()
         address = _address.read(Path(os.environ[_address.CLUSTER_VARIABLE]))
         self._publisher = RecorderPublisher(
-            words.work_of(search), world.current().my_id, address, pace_s=_PACE_S
+            words.work_of(search), world.current().my_id, address, pace_s=0.0, gather_s=_GATHER_S
         )
         self._hosted: Trial | None = None
         self._lock = threading.Lock()
@@ -194,7 +198,8 @@ class _Line:
 
     def tell(self, word: words.Word) -> None:
         """Say something, without waiting."""
-        self._publisher.publish(events.Noted(words.plain(word)))
+        is_last = isinstance(word, words.Returned)
+        self._publisher.publish(events.Noted(words.plain(word)), hurries=is_last)
 
     @contextmanager
     def hosting(self, trial: Trial) -> Iterator[None]:
@@ -216,10 +221,9 @@ class _Line:
                     continue
 
     def close(self) -> None:
-        """Deliver what waits, and hang up."""
+        """Deliver what waits, and hang up; the thread ends soon, and the next search need not wait."""
         self._is_closed = True
         self._publisher.close(_CLOSE_S)
-        self._thread.join(_LISTEN_S)
 
     def _listen(self) -> None:
         while not self._is_closed:

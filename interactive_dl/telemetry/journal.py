@@ -114,6 +114,7 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
 _RECORDS = msgspec.json.Decoder(Record)
 _BRIEF = msgspec.json.Decoder(Brief)
 _HEADER = b'{"journal":'
+_OUTCOMES = (b'"Ended"', b'"StateChanged"')
 
 
 class Origin(NamedTuple):
@@ -349,7 +350,10 @@ def outcome(path: Path) -> str | None:
         JournalError: it cannot be read.
     """
     found = None
-    for line in tail(path):
+    data = _end(path, _TAIL_BYTES)
+    if not any(word in data for word in _OUTCOMES):  # asked for whenever a journal is read on
+        return None
+    for line in data.splitlines():
         if line.startswith(_HEADER):
             continue
         record = brief(line)
@@ -375,6 +379,11 @@ def tail(path: Path, limit_bytes: int = _TAIL_BYTES) -> list[bytes]:
     Raises:
         JournalError: it cannot be read.
     """
+    return _end(path, limit_bytes).splitlines()
+
+
+def _end(path: Path, limit_bytes: int) -> bytes:
+    """The last whole lines."""
     try:
         with path.open("rb", buffering=0) as file:
             size = _whole_lines(file.fileno())
@@ -382,8 +391,7 @@ def tail(path: Path, limit_bytes: int = _TAIL_BYTES) -> list[bytes]:
             data = os.pread(file.fileno(), size - begin, begin)
     except OSError as error:
         raise JournalError(f"A journal is a readable file, but {path} is not: {error}.") from error
-    lines = data.splitlines()
-    return lines if begin == 0 else lines[1:]
+    return data if begin == 0 else data[data.find(b"\n") + 1 :]
 
 
 def journals(folder: Path) -> dict[str, Path]:

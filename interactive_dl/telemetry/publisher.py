@@ -80,7 +80,9 @@ class RecorderPublisher:
         address: of the recorder.
         timeout_s: how long it may take to answer now.
         capacity: how many events may wait.
-        pace_s: what is told within so long goes together.
+        pace_s: what is told within so long after something was sent goes together.
+        gather_s: what is told within so long after the first word goes together with that; one
+            that hurries ends it.
 
     Raises:
         RecorderUnreachableError: it does not answer.
@@ -95,9 +97,11 @@ class RecorderPublisher:
         timeout_s: float = _OPEN_TIMEOUT_S,
         capacity: int = CAPACITY,
         pace_s: float = _PACE_S,
+        gather_s: float = 0.0,
     ) -> None:
         self._run = run
         self._pace_s = pace_s
+        self._gather_s = gather_s
         self._outbox = Outbox(run, engine, capacity)
         self._inbox = Inbox()
         self._wake = Wake()
@@ -113,12 +117,15 @@ class RecorderPublisher:
         self._call = _Call(line, hello(run, engine), self._outbox, self._inbox, self._wake)
         self._call.hear(welcome)
         self._is_woken = False
+        self._hurries = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name=f"tell {run}", daemon=True)
         self._thread.start()
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, *, hurries: bool = False) -> None:
         """Tell an event, from any thread, without waiting."""
         self._outbox.put(event)
+        if hurries:
+            self._hurries.set()
         if not self._is_woken:
             self._is_woken = True
             self._wake.set()
@@ -147,12 +154,15 @@ class RecorderPublisher:
         while not self._is_done():
             self._wake.clear()
             self._is_woken = False
+            self._hurries.clear()
             self._outbox.number()
             call.send_all()
             until_s = time.monotonic() + self._pace_s
             while (left_s := until_s - time.monotonic()) > 0 and self._closes_s is None:
                 call.listen(left_s, None)
             call.listen(call.due_s(self._closes_s), self._wake)
+            if self._is_woken and self._closes_s is None:
+                self._hurries.wait(self._gather_s)
         call.hang_up()
 
     def _is_done(self) -> bool:

@@ -43,6 +43,8 @@ def run(folder: Path, words: Sequence[str]) -> None:
     before = Parts.read(folder)
     controller = Controller(folder, words, before or Parts())
     controller.initialize([*words, "--restore"] if before else list(words))
+    # traitlets lets it make records of every message, for its handlers to drop.
+    controller.log.setLevel(controller.log_level)
     controller.start()
 
 
