@@ -221,7 +221,7 @@ class _Line:
                     continue
 
     def close(self) -> None:
-        """Deliver what waits, and hang up. The thread ends by itself: the next search is waiting."""
+        """Deliver what waits, and hang up. The thread ends by itself: the next search waits."""
         self._is_closed = True
         self._publisher.close(_CLOSE_S)
 
