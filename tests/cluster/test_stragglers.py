@@ -85,11 +85,11 @@ def test_a_ranks_own_time_rises_by_what_it_is_slower(history: History) -> None:
 
 
 def test_the_others_wait_so_much_longer_in_the_allreduce(history: History) -> None:
-    before, after = halves(history, history.rank_times.allreduce_wait_s)
-    longer = np.median(after, axis=0) - np.median(before, axis=0)
-    others = np.delete(longer, SLOW_RANK)
-    assert others == pytest.approx(np.full(len(others), LOST_S), abs=0.6 * LOST_S)
-    assert longer[SLOW_RANK] < 0.4 * LOST_S
+    waits_s = history.rank_times.allreduce_wait_s
+    # Beside the slow rank's own wait: what a busy machine adds to everybody's is in both.
+    before, after = halves(history, waits_s - waits_s[:, [SLOW_RANK]])
+    longer = np.delete(np.median(after, axis=0) - np.median(before, axis=0), SLOW_RANK)
+    assert longer == pytest.approx(np.full(len(longer), LOST_S), abs=0.6 * LOST_S)
 
 
 def test_a_step_takes_equally_long_on_all_ranks(history: History) -> None:
