@@ -145,4 +145,3 @@ def test_it_takes_an_engine_that_is_free(
     cluster.stop()
     assert not folder.exists()
     assert not _processes.marked(folder)
-    cluster.start()
