@@ -75,7 +75,8 @@ def importance(book: Book) -> dict[str, float]:
         )
     seed = 0 if book.began is None else book.began.seed
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(share) for name, share in found.items()}
 
 
 _FIXED = (

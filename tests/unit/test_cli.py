@@ -90,3 +90,15 @@ def test_a_script_runs_on_as_many_ranks_as_asked_for(
     assert cli.main(["run", "-n", "3", str(script), "--epochs", "0"]) == 0
     assert "[0, 1, 2] ['--epochs', '0']" in capfd.readouterr().out
     assert cli.main(["run", "-n", "1", str(script), "5"]) == 5
+
+
+def test_searches_of_an_empty_folder_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["searches", "--folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"Searches in {tmp_path}:\n  none\n"
+
+
+def test_a_search_without_a_script_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["search", "--trials", "3"]) == 1
+    assert "Type: idl search script.py, or" in capsys.readouterr().err
