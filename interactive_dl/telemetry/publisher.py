@@ -143,6 +143,7 @@ class RecorderPublisher:
         if self._closes_s is not None:
             return
         self._closes_s = time.monotonic() + timeout_s
+        self._hurries.set()
         self._wake.set()
         self._thread.join()
         self._wake.close()

@@ -51,6 +51,20 @@ def test_a_wrong_key_is_an_error_at_start(recorder: Any, wrong: str) -> None:
     RecorderPublisher(RUN, 0, recorder.address).close(DEADLINE_S)
 
 
+@pytest.mark.parametrize("ends_by", ["a word that hurries", "goodbye"])
+def test_words_are_gathered_until_one_hurries_or_goodbye_is_said(
+    recorder: Any, tell: Tell, until: Until, ends_by: str
+) -> None:
+    line = tell(RUN, gather_s=10 * DEADLINE_S)
+    line.publish(started())
+    path = journal.path_of(recorder.runs, RUN)
+    if ends_by == "goodbye":
+        line.close(DEADLINE_S)
+    else:
+        line.publish(progress(1), hurries=True)
+    until(lambda: len(journal.tail(path)) == (2 if ends_by == "goodbye" else 3), "all is told")
+
+
 def test_without_encryption_nobody_is_heard(recorder: Any) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as plain:
         plain.linger = 0

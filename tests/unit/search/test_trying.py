@@ -50,6 +50,18 @@ def test_a_trial_leaves_when_told_and_knows_that_it_was(tmp_path: Path) -> None:
     assert trial.take_orders() == []
 
 
+def test_a_trial_has_files_only_where_it_needs_some(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    trial = make(folder, [])
+    with worker._printed_into(trial):
+        pass
+    assert not folder.exists()
+    for line in ("one", "two"):
+        with worker._printed_into(trial):
+            print(line)
+    assert (trial.folder / worker.OUTPUT).read_text() == "one\ntwo\n"
+
+
 def test_a_promotion_trains_its_epochs_on_top_of_its_parents(tmp_path: Path) -> None:
     assert make(tmp_path, []).epochs(8) == 8
     promoted = make(tmp_path, [], promotion=Promotion(epochs=5), begun=8)
