@@ -21,6 +21,7 @@ from search_peers import DASK, OURS, PEERS, RAY_BEST
 
 FOLDER = Path(__file__).resolve().parent
 DOCS = FOLDER.parents[1] / "docs"
+FIGURES = DOCS / "search_benchmarks.json"
 COMMAND = ".venv/bin/python tests/benchmarks/search.py"
 LASTING = 64
 GROWN = 10_000
@@ -101,8 +102,7 @@ def _growth_table(rounds: list[dict[str, float]]) -> str:
         "| empty trials, random sampler | median | range | to reach |",
         "|---|---|---|---|",
     ]
-    for one in rounds:
-        one["ratio"] = one["late"] / one["early"]
+    rounds = [one | {"ratio": one["late"] / one["early"]} for one in rounds]
     rows = {
         "early": (f"trials/s, the {WINDOW} after the first 100", ".1f"),
         "late": (f"trials/s, the {WINDOW} after the first {GROWN:,}", ".1f"),
@@ -135,6 +135,23 @@ PARTS: dict[str, tuple[Callable[[int, float], Any], int]] = {
 """With how many rounds."""
 
 
+def write(record: dict[str, Any], text: str) -> None:
+    """Keep the figures and the tables in ``docs/``."""
+    FIGURES.write_text(json.dumps(record, indent=1) + "\n")
+    rounds = len(record["figures"].get("peers", ()))
+    versions = ", ".join(sorted({peer.requirement for peer in PEERS if peer.requirement}))
+    (DOCS / "search_benchmarks.md").write_text(
+        f"# Searches\n\nWritten by `{COMMAND}` on {record['date']} ({record['machine']}): {rounds}"
+        f" rounds, in which all take turns; {WORKERS} workers each, in environments of their own"
+        f" ({versions}). A trial draws a point and returns it. Ours is asked, journalled by a"
+        " process of the cluster, tried on an engine through the load-balanced view, told and"
+        " journalled; a client follows. The time is from the first trial's start to the last one's"
+        " end, as each tells it, so no start of a cluster counts. Ray Tune at its best keeps its"
+        " actors (`reuse_actors`) and writes no files; Dask's plain tasks keep no books; Optuna's"
+        f" `n_jobs` are threads of one process.\n\n{text}\n"
+    )
+
+
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,28 +159,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="of each part")
     parser.add_argument("--share", type=float, default=1.0, help="of the trials; writes nothing")
     options = parser.parse_args()
-    path = DOCS / "search_benchmarks.json"
-    record = json.loads(path.read_text()) if path.exists() else {"figures": {}}
+    figures = json.loads(FIGURES.read_text())["figures"] if FIGURES.exists() else {}
     for name in options.parts or PARTS:
         measure, rounds = PARTS[name]
-        record["figures"][name] = measure(options.rounds or rounds, options.share)
-    text = table(record["figures"])
+        figures[name] = measure(options.rounds or rounds, options.share)
+    text = table(figures)
     print(f"\n{text}")
-    if options.share != 1.0:
-        return
-    record = {"date": date.today().isoformat(), "machine": machine()} | record
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    versions = ", ".join(sorted({peer.requirement for peer in PEERS if peer.requirement}))
-    (DOCS / "search_benchmarks.md").write_text(
-        f"# Searches\n\nWritten by `{COMMAND}` on {record['date']} ({record['machine']}):"
-        f" {len(record['figures']['peers'])} rounds, in which all take turns; {WORKERS} workers"
-        f" each, in environments of their own ({versions}). A trial draws a point and returns it."
-        " Ours is asked, journalled by a process of the cluster, tried on an engine through the"
-        " load-balanced view, told and journalled; a client follows. The time is from the first"
-        " trial's start to the last one's end, as each tells it, so no start of a cluster counts."
-        " Ray Tune at its best keeps its actors (`reuse_actors`) and writes no files; Dask's plain"
-        f" tasks keep no books; Optuna's `n_jobs` are threads of one process.\n\n{text}\n"
-    )
+    if options.share == 1.0:
+        today = date.today().isoformat()
+        write({"date": today, "machine": machine(), "figures": figures}, text)
 
 
 if __name__ == "__main__":
