@@ -47,8 +47,8 @@ class Post:
 
     def dead(self, engines: Sequence[int]) -> list[int]:
         """Those of ``engines`` whose watchers have seen them end."""
-        living = exits.living(self.folder)
-        return [engine for engine in engines if engine not in living]
+        ended = exits.exits(self.folder)
+        return [engine for engine in engines if engine in ended]
 
     def _box(self, engine: int) -> Path:
         return self.folder / "post" / str(engine)
