@@ -215,11 +215,8 @@ def _row(what: str, measured: str, goal: str, is_met: bool) -> str:
     return f"| {what} | {measured} | {goal} | {'met' if is_met else 'missed'} |"
 
 
-def main() -> None:
-    """Measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200)
-    measured = soak(parser.parse_args().count)
+def write(measured: list[Interrupt]) -> None:
+    """Print the table, and keep it in ``docs/``."""
     text = table(measured)
     print(f"\n{text}")
     today = date.today().isoformat()
@@ -236,6 +233,13 @@ def main() -> None:
         f" first {LATEST_S:g} s. Then a cell compares the ranks, and the training begins again.\n\n"
         f"{text}\n"
     )
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200)
+    write(soak(parser.parse_args().count))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What watching and steering cost, and what the recorder stands: ``live.py [--pairs N]``.
+"""What watching and steering cost, and what the recorder stands: ``live.py [--part P]``.
 
 The cost: the same fit on two engines in turn, with it, and without the callback that tells and
 listens, the control word among the gradients, and the clock of the phases of a step.
@@ -21,7 +21,7 @@ from report import machine, median_and_interval
 from interactive_dl import Cluster
 
 FOLDER = Path(__file__).resolve().parent
-DOCS = FOLDER.parents[1] / "docs"
+RECORD = FOLDER.parents[1] / "docs" / "live_benchmarks.json"
 RANKS = 2
 COMMAND = ".venv/bin/python tests/benchmarks/live.py"
 
@@ -130,33 +130,40 @@ def table(pairs: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def write(pairs: list[dict[str, float]], rows: list[telemetry.Row]) -> None:
+def write(record: dict[str, Any]) -> None:
     """Print the tables, and keep them in ``docs/``."""
-    text = f"{table(pairs)}\n\n## Telling and following\n\n{telemetry.table(rows)}"
-    print(f"\n{text}")
-    today = date.today().isoformat()
-    record = {
-        "date": today,
-        "machine": machine(),
-        "pairs": pairs,
-        "rows": [vars(row) for row in rows],
-    }
-    (DOCS / "live_benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
-    (DOCS / "live_benchmarks.md").write_text(
-        f"# What watching and steering cost\n\nWritten by `{COMMAND}` on {today} ({machine()}):"
-        f" {len(pairs)} pairs of epochs of the RPV network (64x64 images, batch 128 per rank) on"
-        f" {RANKS} engines, one thread and one pinned core each. *With* is a run as"
-        " `engine.callbacks` makes it, five reports a second, the recorder beside it; *without* has"
-        " neither reports and commands, nor the control word among the gradients, nor the clock of"
-        f" the step's phases.\n\n{text}\n"
+    cost, telling = record["cost"], record["telling"]
+    text = (
+        f"# What watching and steering cost\n\nMeasured by `{COMMAND} --part cost` on"
+        f" {cost['date']} ({cost['machine']}): {len(cost['pairs'])} pairs of epochs of the RPV"
+        f" network (64x64 images, batch 128 per rank) on {RANKS} engines, one thread and one"
+        " pinned core each. *With* is a run as `engine.callbacks` makes it, five reports a second,"
+        " the recorder"
+        " beside it; *without* has neither reports and commands, nor the control word among the"
+        f" gradients, nor the clock of the step's phases.\n\n{table(cost['pairs'])}\n\n"
+        f"## Telling and following\n\nMeasured by `{COMMAND} --part telling` on"
+        f" {telling['date']} ({telling['machine']}).\n\n"
+        f"{telemetry.table([telemetry.Row(**row) for row in telling['rows']])}\n"
     )
+    print(f"\n{text}")
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    RECORD.with_suffix(".md").write_text(text)
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Measure, print, and write; a part that is not measured stays as it was."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=24)
-    write(measure(parser.parse_args().pairs), telemetry.measure(telemetry.FULL))
+    parser.add_argument("--part", choices=("cost", "telling"), help="both by default")
+    options = parser.parse_args()
+    record = json.loads(RECORD.read_text()) if options.part else {}
+    of = {"date": date.today().isoformat(), "machine": machine()}
+    if options.part != "telling":
+        record["cost"] = {**of, "pairs": measure(options.pairs)}
+    if options.part != "cost":
+        rows = telemetry.measure(telemetry.FULL)
+        record["telling"] = {**of, "rows": [vars(row) for row in rows]}
+    write(record)
 
 
 if __name__ == "__main__":
