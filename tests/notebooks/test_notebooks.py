@@ -8,6 +8,7 @@ import nbclient
 import nbformat
 import pytest
 
+import interactive_dl as idl
 from interactive_dl.bench import demo
 from interactive_dl.science.rpv.metric import AUC_GATE, GAIN_GATE
 
@@ -77,3 +78,42 @@ def test_watch_and_steer_runs_and_shows_its_curves_without_a_kernel(tmp_path):
     assert "learning_rate must be >= 0, but got -1" in said
     assert "set learning_rate = 0.0003   applied" in said
     assert "validation accuracy" in said
+
+
+def test_a_search_finds_better_than_the_default_and_the_promoted_beats_the_trial(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("IDL_ENGINES", "2")
+    monkeypatch.setenv("IDL_SMALL", "1")
+    notebook = nbformat.read(NOTEBOOKS / "03_search.ipynb", as_version=4)
+    resources = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(
+        notebook, timeout=200, kernel_name="python3", resources=resources
+    ).execute()
+    assert "image/png" in {
+        kind
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+    }
+
+    jets, digits = _book("rpv"), _book("digits")
+    default, larger = (trial for trial in jets.trials if trial.origin == "person")
+    assert default.state == larger.state == "finished"
+    assert jets.trials[jets.best].value > default.value
+    assert "stopped by hand" in {trial.why for trial in jets.trials}
+    assert jets.ended.outcome == "finished"
+
+    (promoted,) = (trial for trial in digits.trials if trial.promotion)
+    parent = digits.trials[promoted.parent]
+    assert (len(parent.attempts[0].engines), len(promoted.attempts[0].engines)) == (1, 2)
+    assert min(promoted.reports) == max(parent.reports) + 1, "it went on from there"
+    assert promoted.value < parent.value
+    assert digits.count_by_state["pruned"] > 0
+
+
+def _book(name):
+    search = idl.Search.attach(name)
+    book = search.book
+    search.close()
+    return book
