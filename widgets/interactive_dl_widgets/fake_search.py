@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import random
@@ -102,6 +103,7 @@ class FakeSearch:
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
         self._callbacks: list[Callback] = []
+        self._judged: dict[int, list[float]] = {}
         self._now_s: float | None = None
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -246,7 +248,8 @@ class FakeSearch:
             self.feed(e.TrialEnded(number, "finished"))
 
     def _is_hopeless(self, step: int, loss: float) -> bool:
-        others = sorted(t.judging[step] for t in self.book.trials if step in t.judging)
+        others = self._judged.setdefault(step, [])
+        bisect.insort(others, loss)
         return len(others) >= 3 and loss > others[len(others) // 3]
 
     def _settle(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from interactive_dl_widgets.views.brushes import Brush
 
 _MOST_CHOSEN = 30
+_MOST_LINES, _MOST_DOTS = 600, 3000
 
 Marked = Callable[[dict[str, "Brush | None"]], None]
 """Called with what a person has marked; None where a mark is taken away."""
@@ -38,12 +39,13 @@ class ParallelPanel:
         self._plotted: tuple[list[str], float] = ([], 1.0)
         self._drawn: object = None
         self.figure = Figure(empty(), self._brushed)
-        self.box = ipywidgets.VBox((ipywidgets.HTML(self.title), self.figure))
+        self._text = ipywidgets.HTML(render_search.parallel_title(0, 0))
+        self.box = ipywidgets.VBox((self._text, self.figure))
 
     @property
     def title(self) -> str:
         """What the colours are."""
-        return render_search.parallel_title()
+        return self._text.value
 
     def draw(self, scene: Scene) -> None:
         """Draw all that has ended."""
@@ -59,18 +61,20 @@ class ParallelPanel:
         if drawn == self._drawn:
             return
         self._drawn = drawn
+        sampled = ended.sample(_MOST_LINES)
+        self._text.value = render_search.parallel_title(int(sampled.sum()), len(sampled))
         inside = ended.within(scene.brushes)
         shade = _shades(ended.goodness)
         places = np.stack([axis.place(ended.numbers(axis.name)) for axis in axes], axis=1)
         numbers = np.asarray(ended.number, float)
         sources: dict[str, Columns] = {}
         for at in range(len(search_plots.SHADES)):
-            of = inside & (shade == at)
+            of = sampled & inside & (shade == at)
             width = len(axes) + 1
             trials = {"trial": numbers[of], "value": ended.values[of]}
             owners = {name: np.repeat(column, width) for name, column in trials.items()}
             sources[f"shade{at}"] = {**_lines(places[of]), **owners}
-        sources["faded"] = _lines(places[~inside])
+        sources["faded"] = _lines(places[sampled & ~inside])
         sources["chosen"] = _lines(places[_chosen(scene)])
         sources["axes"] = {"x": np.arange(len(axes), dtype=float)}
         self.figure.draw({**sources, **_labels(axes), **_bands(axes, scene.brushes)})
@@ -127,6 +131,7 @@ class ScatterPanel:
         self._drawn = drawn
         x, y = (ended.numbers(axis.name) for axis in axes)
         there = np.isfinite(x) & np.isfinite(y)
+        drawn_ones = there & ended.sample(_MOST_DOTS)
         columns = {
             "x": x,
             "y": y,
@@ -138,7 +143,7 @@ class ScatterPanel:
         ends = [np.array([axis.low, axis.high]) for axis in axes]
         self.figure.draw(
             {
-                "trials": {name: column[there] for name, column in columns.items()},
+                "trials": {name: column[drawn_ones] for name, column in columns.items()},
                 "chosen": {"x": x[chosen], "y": y[chosen]},
                 "frame": {"x": ends[0], "y": ends[1]},
                 "brushes": _box(axes, scene.brushes),

@@ -96,14 +96,15 @@ def best_title(states: Sequence[str]) -> str:
     return f'<div class="idl-title">{_keys(keys)}</div>'
 
 
-def parallel_title() -> str:
-    """What the colours are."""
+def parallel_title(drawn: int, of: int) -> str:
+    """What the colours are, and how many of the trials are drawn."""
+    sample = "" if drawn == of else f" · {drawn:,} of {of:,} trials, the best among them"
     ends = f"linear-gradient(90deg, {', '.join(search_plots.SHADES)})"
     return (
         '<div class="idl-title"><span class="idl-key">worse'
         f'<i class="idl-scale" style="background:{ends}"></i>better</span>'
         f"{_keys([('selected', search_plots.CHOSEN)])}"
-        '<span class="idl-faint">drag along an axis to mark a range</span></div>'
+        f'<span class="idl-faint">drag along an axis to mark a range{sample}</span></div>'
     )
 
 

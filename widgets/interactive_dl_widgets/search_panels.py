@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from interactive_dl_widgets.views.board import Scene
 
 
+_MOST_DOTS = 3000
+
+
 class ScenePanel(Protocol):
     """An aspect of a search that is plotted.
 
@@ -98,6 +101,7 @@ class BestPanel:
     def __init__(self) -> None:
         self._text = _layout.text()
         self._plotted = ("", "")
+        self._drawn: object = None
         self.figure = Figure(empty())
         self.box = _layout.card(self._text, self.figure)
 
@@ -109,8 +113,10 @@ class BestPanel:
     def draw(self, scene: Scene) -> None:
         """Draw all that has ended, and the best so far."""
         ended, began = scene.ended, scene.book.began
-        if began is None:
+        drawn = (ended.version, len(ended.number), id(scene.book))
+        if began is None or drawn == self._drawn:
             return
+        self._drawn = drawn
         until_s = max(ended.time_s, default=0.0)
         unit, unit_s = time_unit(until_s)
         if (began.metric, unit) != self._plotted:
@@ -118,11 +124,12 @@ class BestPanel:
             self._plotted = (began.metric, unit)
         best = best_so_far(scene.book, until_s)
         axis = ended.value_axis
-        states = list(ended.state)
+        sampled = ended.sample(_MOST_DOTS)
+        states = [one for one, is_in in zip(ended.state, sampled, strict=True) if is_in]
         dots: Columns = {
-            "x": np.asarray(ended.time_s, float) / unit_s,
-            "y": ended.values,
-            "trial": np.asarray(ended.number, float),
+            "x": np.asarray(ended.time_s, float)[sampled] / unit_s,
+            "y": ended.values[sampled],
+            "trial": np.asarray(ended.number, float)[sampled],
             "state": states,
             "colour": [search_plots.STATE_COLOURS[state] for state in states],
         }

@@ -257,7 +257,7 @@ class Table {
     const selected = new Set(this.model.get("selected"));
     this.drawCount(selected);
     // A table that is not on the page has no height.
-    const height = this.scroll.clientHeight || 12 * ROW_PX;
+    const height = this.height || 12 * ROW_PX;
     const first = Math.max(0, Math.floor(this.scroll.scrollTop / ROW_PX) - MARGIN_ROWS);
     const inSight = Math.ceil(height / ROW_PX) + 2 * MARGIN_ROWS;
     const last = Math.min(this.order.length, first + inSight);
@@ -455,7 +455,10 @@ function render({ model, el, signal }) {
   model.on("msg:custom", hear);
   // Running trials' times go on; a table that becomes visible has a height.
   const ticking = setInterval(() => table.schedule(), 1000);
-  const sized = new ResizeObserver(() => table.schedule());
+  const sized = new ResizeObserver(() => {
+    table.height = table.scroll.clientHeight;
+    table.schedule();
+  });
   sized.observe(table.scroll);
   signal.addEventListener("abort", () => {
     model.off("msg:custom", hear);

@@ -17,8 +17,10 @@ from interactive_dl.search.space import (
     log_uniform,
     uniform,
 )
+from interactive_dl_widgets.fake_search import FakeSearch, SearchPlan
 from interactive_dl_widgets.views import brushes
 from interactive_dl_widgets.views.axes import Axis, axes, narrowed
+from interactive_dl_widgets.views.board import Board
 from interactive_dl_widgets.views.ended import Ended
 from interactive_dl_widgets.views.progress import best_within
 from tests.unit.widgets.searches import ADAM, SGD, add, begun, finish
@@ -191,6 +193,27 @@ def test_trials_lie_within_all_marks_and_the_worst_within_the_end_of_the_value()
     ]
     assert ended.within({"momentum": (0.0, 1.0)}).tolist() == [False, False, False]
     assert ended.within({}).all()
+
+
+def test_a_crowd_is_sampled_evenly_and_has_the_best() -> None:
+    ended = Ended()
+    ended.add(FakeSearch(SearchPlan(trials=2000)).fill(2000).book, range(2000))
+    chosen = ended.sample(600)
+    assert 400 < chosen.sum() < 700
+    assert chosen[[ended.number.index(one) for one in best_within(ended, 100)]].all()
+    assert np.ptp(np.flatnonzero(chosen)) > 1900
+    assert ended.sample(len(ended.number)).all()
+
+
+def test_many_trials_are_taken_in_once_a_second() -> None:
+    search, board = begun(), Board()
+    search.subscribe(lambda _, records: board.note(records))
+    for count in range(1, 204):
+        finish(search, ADAM, 0.5)
+        taken = len(board.scene(search.book, (), {}, 100.0).ended.number)
+        assert taken == min(count, 200)
+    assert len(board.scene(search.book, (), {}, 100.5).ended.number) == 200
+    assert len(board.scene(search.book, (), {}, 101.5).ended.number) == 203
 
 
 def test_another_book_begins_anew() -> None:

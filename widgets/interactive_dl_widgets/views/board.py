@@ -44,6 +44,9 @@ class Scene:
     now_s: float
 
 
+_MANY, _EVERY_S = 200, 1.0
+
+
 class Board:
     """Follows a search's book. ``note`` may be called from any thread; ``scene`` from one."""
 
@@ -52,6 +55,8 @@ class Board:
         self._ended = Ended()
         self._colours = Colours()
         self._metrics: set[str] = set()
+        self._waiting: set[int] = set()
+        self._taken_s = 0.0
 
     def note(self, records: Iterable[Record]) -> None:
         """These records have come to the book."""
@@ -62,7 +67,7 @@ class Board:
     ) -> Scene:
         """What is to be drawn now."""
         changed = self._rows.changed(book)
-        self._ended.add(book, changed)
+        self._take_in(book, changed, now_s)
         self._metrics |= learning.metric_names(book, changed)
         shown = learning.shown(book, selected)
         self._colours.share(shown)
@@ -78,3 +83,12 @@ class Board:
             brushes=brushes,
             now_s=now_s,
         )
+
+    def _take_in(self, book: Book, changed: Sequence[int], now_s: float) -> None:
+        """Take in what has ended: many trials only now and then, for a page paints them all."""
+        self._waiting.update(changed)
+        is_due = now_s >= self._taken_s + _EVERY_S or book.ended is not None
+        if is_due or len(self._ended.number) < _MANY or not self._ended.is_of(book):
+            self._ended.add(book, sorted(self._waiting))
+            self._waiting.clear()
+            self._taken_s = now_s

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _GROWTH = 1.1
 """Colours are shared out anew when there are a tenth more values."""
+_BEST_DRAWN = 100
 _SHARE_SHOWN, _SHARE_LEFT = 0.8, 0.2
 """Of the values; the worst fifth has one colour, or what has diverged would take them all."""
 
@@ -78,6 +79,10 @@ class Ended:
         self._place(book)
         self._scale(book.began.metric)
 
+    def is_of(self, book: Book) -> bool:
+        """Whether it is this book's trials that are here."""
+        return book is self._book
+
     @property
     def values(self) -> np.ndarray:
         """Values, shape (trials,)."""
@@ -113,6 +118,21 @@ class Ended:
                 high = math.inf if high >= axis.high else high
             inside &= (low <= numbers) & (numbers <= high)
         return inside
+
+    def sample(self, most: int) -> np.ndarray:
+        """Which trials to draw where about ``most`` are enough: bool, shape (trials,).
+
+        The best hundred are among them; of the others a share that is the same however often
+        it is asked, and is halved when there are twice as many.
+        """
+        numbers = np.asarray(self.number, float)
+        share = 1.0
+        while len(numbers) * share > most:
+            share /= 2
+        # Multiples of the golden ratio are spread evenly, whichever numbers there are.
+        chosen = (numbers * 0.6180339887498949) % 1.0 < share
+        chosen[np.argsort(-self.goodness, kind="stable")[:_BEST_DRAWN]] = True
+        return chosen
 
     def _place(self, book: Book) -> None:
         """Numbers of trials that have none yet; of all, where ranges have changed."""
