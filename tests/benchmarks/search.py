@@ -1,4 +1,5 @@
-"""Searches, ours beside others: ``search.py [PART ...]``, of ``peers``, ``growth`` and ``stops``.
+"""Searches, ours beside others: ``search.py [PART ...]``, of ``peers``, ``growth``, ``stops`` and
+``regroupings``.
 
 Each part keeps its figures in ``docs/search_benchmarks.json``; the tables are made of all.
 """
@@ -66,9 +67,19 @@ def stops(rounds: int, share: float) -> list[float]:
     return [one for _ in range(rounds) for one in search_measures.stops(round(50 * share))]
 
 
+def regroupings(rounds: int, share: float) -> dict[str, list[float]]:
+    """See ``search_measures.regroupings``."""
+    return search_measures.regroupings(max(1, round(rounds * share)))
+
+
 def table(figures: dict[str, Any]) -> str:
     """Of all parts that have been measured, in Markdown."""
-    parts = {"peers": _peers_table, "growth": _growth_table, "stops": _stops_table}
+    parts = {
+        "peers": _peers_table,
+        "growth": _growth_table,
+        "stops": _stops_table,
+        "regroupings": _regroupings_table,
+    }
     return "\n\n".join(made(figures[name]) for name, made in parts.items() if name in figures)
 
 
@@ -127,10 +138,24 @@ def _stops_table(seconds: list[float]) -> str:
     )
 
 
+def _regroupings_table(taken: dict[str, list[float]]) -> str:
+    lines = [
+        "## One set of engines, any shape",
+        "",
+        "| the same engines, in turns | trial started → first Keras step done, median | range |",
+        "|---|---|---|",
+    ]
+    for size, seconds in taken.items():
+        spread = f"{min(seconds):.2f} – {max(seconds):.2f}"
+        lines.append(f"| groups of {size} | {median(seconds):.2f} s | {spread} s |")
+    return "\n".join(lines)
+
+
 PARTS: dict[str, tuple[Callable[[int, float], Any], int]] = {
     "peers": (peers, 3),
     "growth": (growth, 3),
     "stops": (stops, 1),
+    "regroupings": (regroupings, 5),
 }
 """With how many rounds."""
 
@@ -155,7 +180,7 @@ def write(record: dict[str, Any], text: str) -> None:
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="peers, growth, stops; all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all, if none is named")
     parser.add_argument("--rounds", type=int, help="of each part")
     parser.add_argument("--share", type=float, default=1.0, help="of the trials; writes nothing")
     options = parser.parse_args()

@@ -113,3 +113,50 @@ def stops(count: int) -> list[float]:
         heard_s = {n: search.book.trials[n].reports[1]["heard_s"] for n in asked_s}
         search.close()
     return [float(heard_s[n] or 0.0) - asked_s[n] for n in asked_s]
+
+
+def stepping(trial: Any) -> float:
+    """Trains two steps, and says when the first was done and how many engines did it."""
+    import time
+
+    import keras
+    import numpy as np
+
+    group = trial.group
+
+    class First(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 0:
+                trial.report(1, stepped_s=time.time(), engines=group.size)
+
+    x = np.zeros((64, 8), "float32")
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8), keras.layers.Dense(1)])
+    model.compile(trial.distribute(keras.optimizers.SGD(0.1)), "mse")
+    model.fit(x, x[:, :1], batch_size=32, verbose=0, callbacks=[*trial.callbacks(), First()])
+    return 0.0
+
+
+def regroupings(count: int) -> dict[str, list[float]]:
+    """Seconds from a trial's start until its engines have done a Keras step together.
+
+    The same engines try trials alone, in pairs, and all together, in turns; each forms its group,
+    makes its model and traces it anew. The first round, which loads Keras, is left out.
+
+    Returns:
+        by number of engines; in a journal's time, from ``TrialStarted`` to the end of the step.
+    """
+    sizes = (1, 2, WORKERS)
+    taken: dict[str, list[float]] = {str(size): [] for size in sizes}
+    with engines() as cluster:
+        for turn in range(count + 1):
+            for size in sizes:
+                search = idl.Search(stepping, SPACE, metric="stepped_s", name="regroup")
+                search.start(cluster, trials=WORKERS // size, engines_per_trial=size)
+                search.wait(TIMEOUT_S)
+                for trial in search.book.trials:
+                    assert trial.reports[1]["engines"] == size, (trial.state, trial.why)
+                    began_s = trial.attempts[0].began_s
+                    if turn:
+                        taken[str(size)].append(float(trial.reports[1]["stepped_s"]) - began_s)
+                search.close()
+    return taken
