@@ -140,6 +140,11 @@ class FakeSearch:
         shares = [2.0**-at for at in range(1, len(names) + 1)]
         return dict(zip(names, shares, strict=True))
 
+    def output(self, trial: int) -> list[str]:
+        """What a trial has printed."""
+        reports = self.book.trial(trial).reports.items()
+        return [f"step {step}: {dict(metrics)}" for step, metrics in reports]
+
     # -- what a fake has -----------------------------------------------------------------------
 
     def __enter__(self) -> Self:

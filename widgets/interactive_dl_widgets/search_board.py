@@ -65,6 +65,9 @@ class SearchLike(Protocol):
     def importance(self) -> Mapping[str, float]:
         """How much each parameter matters."""
 
+    def output(self, trial: int) -> list[str]:
+        """What a trial has printed, line by line."""
+
 
 class SearchBoard(ipywidgets.VBox):
     """Shows a search while it runs, and afterwards; its buttons are the search's methods.
@@ -106,7 +109,7 @@ class SearchBoard(ipywidgets.VBox):
         self.table.observe(lambda _change: poke(), "selected")
         self._form = PointForm(self._ask)
         self._limits = SearchLimits(self._ask, lambda: self._open_form(None))
-        self._buttons = TrialButtons(self._ask, self._open_form)
+        self._buttons = TrialButtons(self._ask, self._open_form, self._show_output)
         self._ranges = Ranges(self._ask, self._clear_brushes)
         self._learning = search_panels.LearningPanel(poke)
         self._best = search_panels.BestPanel()
@@ -185,6 +188,13 @@ class SearchBoard(ipywidgets.VBox):
     def _open_form(self, trial: int | None) -> None:
         with self._boundary("Opening the form"):
             self._form.show_for(self.search.book, trial)
+
+    def _show_output(self, trial: int) -> None:
+        with self._boundary(f"Reading what trial {trial} has printed"):
+            lines = self.search.output(trial)
+            self._log.layout.display = "block"
+            self._log.append([("engine", f"trial {trial}: {len(lines)} lines")])
+            self._log.append([("stdout", line) for line in lines])
 
     def _mark(self, marked: Mapping[str, Brush | None]) -> None:
         """Keep what a person has marked on axes, and select the trials that lie within."""

@@ -49,9 +49,12 @@ class TrialButtons:
     Args:
         send: sends actions.
         clone: called with the trial that a person wants to clone.
+        output: called with the trial whose output a person wants to see.
     """
 
-    def __init__(self, send: Send, clone: Callable[[int], None]) -> None:
+    def __init__(
+        self, send: Send, clone: Callable[[int], None], output: Callable[[int], None]
+    ) -> None:
         self._send = send
         self._scene: Scene | None = None
         self._text = ipywidgets.HTML()
@@ -64,6 +67,8 @@ class TrialButtons:
             button.on_click(lambda _, name=name: self._send(self._plain(name)))
         self._clone = _layout.button("Clone …", "copy", "Try a selected trial's point, edited")
         self._clone.on_click(lambda _: self._with_one(clone))
+        self._output = _layout.button("Output", "file-text-o", "What a selected trial has printed")
+        self._output.on_click(lambda _: self._with_one(output))
         self._rate = Valued(
             "Learning rate", "Set it for selected trials that run", "0.001", self._set_rate
         )
@@ -85,6 +90,7 @@ class TrialButtons:
             self._rate,
             self._promote,
             self._demote,
+            self._output,
             self._text,
         )
         self.box = ipywidgets.VBox((row, self._problem), layout={"overflow": "hidden"})
@@ -97,6 +103,7 @@ class TrialButtons:
         for name, button in self._buttons.items():
             button.disabled = is_over or not eligible(book, name, numbers)
         self._clone.disabled = is_over or len(numbers) != 1
+        self._output.disabled = len(numbers) != 1
         for name, control in (("priority", self._priority), ("rate", self._rate)):
             control.button.disabled = is_over or not eligible(book, name, numbers)
         self._promote.button.disabled = is_over or len(numbers) != 1

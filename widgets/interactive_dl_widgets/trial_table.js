@@ -56,7 +56,8 @@ export function parse(words, columns) {
     if (at >= 0) {
       const compare = COMPARISONS[operator];
       const value = operator.endsWith("=") && !/[<>]/.test(operator) ? wanted : Number(wanted);
-      tests.push((cells) => cells[at] !== null && compare(cells[at], value));
+      const cell = (cells) => (columns[at].kind === "state" ? cells[at].split(" ")[0] : cells[at]);
+      tests.push((cells) => cells[at] !== null && compare(cell(cells), value));
     } else if (/^#\d+$/.test(word)) {
       tests.push((cells) => cells[0] === Number(word.slice(1)));
     } else {

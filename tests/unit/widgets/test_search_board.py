@@ -395,6 +395,19 @@ def test_an_error_nobody_expects_is_in_the_log(page: Page, search: FakeSearch) -
     shown.close()
 
 
+def test_what_a_trial_has_printed_is_shown_when_asked(
+    board: SearchBoard, search: FakeSearch
+) -> None:
+    finish(search, ADAM, 0.5)
+    board.table.selected = [0]
+    board.draw()
+    button(board, "Output").click()
+    log = next(one for one in parts(board) if isinstance(one, LogPane))
+    assert log.layout.display == "block"
+    assert log.lines[0] == ("engine", "trial 0: 1 lines")
+    assert "0.5" in log.lines[1][1]
+
+
 def test_importance_is_computed_when_asked_and_its_failure_is_said(
     board: SearchBoard, search: FakeSearch
 ) -> None:

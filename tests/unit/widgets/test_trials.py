@@ -76,7 +76,7 @@ def test_about_a_trial_says_where_it_comes_from_and_how_it_went() -> None:
     search.act(e.Enqueue(ADAM, priority=3))
     said = [about(trial) for trial in search.book.trials]
     assert said == ["crashed 1 ×", "clone of 0, warm", "by hand · priority 3"]
-    search.feed(e.TrialEnded(0, "failed", "ValueError: NaN"))
+    search.feed(e.TrialEnded(0, "failed", "ValueError: NaN\n  at line 7"))
     assert about(search.book.trials[0]) == "crashed 1 × · ValueError: NaN"
 
 

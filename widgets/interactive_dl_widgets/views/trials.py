@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from interactive_dl.search.events import Record
 
 Kind = Literal["trial", "state", "steps", "number", "text", "time"]
+_LONGEST = 200
+
 Row = list[Any]
 """A cell for each column: numbers, texts, or None."""
 
@@ -115,7 +117,7 @@ def about(trial: Trial) -> str:
         f"waits for {trial.paused_for}" if trial.paused_for is not None else "",
         f"learning rate {short(trial.learning_rate)}" if trial.learning_rate is not None else "",
         f"crashed {trial.crashes} ×" if trial.crashes else "",
-        trial.why,
+        trial.why.strip().split("\n")[0][:_LONGEST],
     ]
     return " · ".join(filter(None, parts))
 
