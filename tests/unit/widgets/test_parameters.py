@@ -144,10 +144,13 @@ def test_where_more_is_better_the_greatest_is_good() -> None:
     search.book.began = type(search.book.began)(
         "a", search.book.began.space, "val_loss", direction="maximize"
     )
-    for value in (0.1, 0.5, 0.9):
+    for value in (-1e9, 0.1, 0.5, 0.9):
         finish(search, ADAM, value)
-    ended.add(search.book, range(3))
-    assert best_within(ended, 1) == [2]
+    ended.add(search.book, range(4))
+    assert best_within(ended, 1) == [3]
+    low = ended.value_axis.low
+    assert low == 0.1
+    assert ended.within({"val_loss": (low, 0.6)}).tolist() == [True, True, True, False]
 
 
 def test_what_was_drawn_stays_until_colours_or_ranges_change() -> None:

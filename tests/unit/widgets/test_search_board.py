@@ -366,6 +366,7 @@ def test_an_action_that_does_not_get_there_has_its_reason(
     board.draw()
     assert "no recorder answers" in words(board)
     assert search.book.actions == []
+    assert next(one for one in parts(board) if isinstance(one, LogPane)).lines == ()
 
 
 def test_an_action_is_listed_before_the_search_has_answered(
