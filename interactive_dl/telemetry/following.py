@@ -21,7 +21,8 @@ class Follower:
         name: of the thread.
         source: where the journal is.
         take: gets each part, in its order, in the thread.
-        notice: called in the thread after each part and each problem; by ``stop``, too.
+        notice: called in the thread after each problem, and each part that makes it, or finds it,
+            up to date; by ``stop``, too.
 
     Attributes:
         is_up_to_date: whether all has been read that was there when it began.
@@ -98,7 +99,8 @@ class Follower:
         self._offset = part.next_offset
         self.is_up_to_date |= part.is_last
         self.problem = None
-        self._notice()
+        if self.is_up_to_date:  # to wake somebody for each part of the past would slow it down
+            self._notice()
 
     def _fail(self, error: TelemetryError) -> None:
         self.problem = error

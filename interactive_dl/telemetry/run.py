@@ -265,7 +265,8 @@ class Run:
             self._followed.extend(records)
         with self._news:
             callbacks = list(self._callbacks) if records else []
-            self._news.notify_all()
+            if callbacks:  # they may take their time
+                self._news.notify_all()
         for callback in callbacks:
             try:
                 callback(self, records)

@@ -70,7 +70,6 @@ OBSERVE = """() => {
         const step = source.get_column("x").at(-1);
         requestAnimationFrame(() => requestAnimationFrame(() => seen.push([step, Date.now()])));
     });
-    return Date.now();
 }"""
 
 
