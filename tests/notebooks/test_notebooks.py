@@ -108,7 +108,7 @@ def test_a_search_finds_better_than_the_default_and_the_promoted_beats_the_trial
     parent = digits.trials[promoted.parent]
     assert (len(parent.attempts[0].engines), len(promoted.attempts[0].engines)) == (1, 2)
     assert min(promoted.reports) == max(parent.reports) + 1, "it went on from there"
-    assert promoted.value < parent.value
+    assert promoted.best < parent.best
     assert digits.count_by_state["pruned"] > 0
 
 
