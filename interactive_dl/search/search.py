@@ -230,9 +230,10 @@ class Search(Steering):
         return self
 
     def _launch(self, cluster: Cluster) -> None:
-        self._runs, self._cluster = cluster.runs_folder, cluster.folder
         _launching.launch(cluster, self.id)
-        _launching.await_driver(cluster, self._runs, self.id)
+        _launching.await_driver(cluster, cluster.runs_folder, self.id)
+        # Not before: somebody who looks on, as a board does, would find no journal.
+        self._runs, self._cluster = cluster.runs_folder, cluster.folder
 
     def wait(self, timeout_s: float | None = None) -> str:
         """Wait until the search has ended.

@@ -21,6 +21,13 @@ SEARCH = f"""
     board = SearchBoard(search)
     board
 """
+UNTIL_THREE_MAY_RUN = """
+    import time
+
+    search.start()
+    while search.book.limits.concurrency != 3:
+        time.sleep(0.01)
+"""
 ASKED = "print([type(event.action).__name__ for _, event in search.book.actions])"
 LEARNING, BEST, PARALLEL, SCATTER, MATTER = range(5)
 GREEN, ORANGE = (0x2E, 0xA6, 0x7A), (0xF0, 0x88, 0x3E)
@@ -75,7 +82,7 @@ def drag(page: Notebook, figure: int, begin: tuple[float, float], end: tuple[flo
 def test_a_thousand_trials_are_watched_and_steered(
     notebook: Open, server: Lab, picture: Callable[[str], Path]
 ) -> None:
-    page = notebook(SEARCH, "search.start()", ASKED)
+    page = notebook(SEARCH, UNTIL_THREE_MAY_RUN, ASKED)
     page.page.set_viewport_size({"width": 1280, "height": 1900})
     page.run(0)
     table = Table(page)
@@ -97,7 +104,8 @@ def test_a_thousand_trials_are_watched_and_steered(
     it_is_live_while_a_cell_runs_and_complete_after_a_reload(page, table)
     a_saved_notebook_has_a_picture(page, server)
     page.run(2)
-    assert page.text(2).strip() == str(["StopTrial", "Enqueue", "SetRange", "SetTrials"])
+    asked = ["StopTrial", "Enqueue", "SetRange", "SetConcurrency", "SetTrials"]
+    assert page.text(2).strip() == str(asked)
 
 
 def rows_are_few_whatever_is_scrolled_to(table: Table) -> None:
@@ -190,12 +198,17 @@ def marks_become_ranges(page: Notebook) -> None:
 def it_is_live_while_a_cell_runs_and_complete_after_a_reload(page: Notebook, table: Table) -> None:
     table.head("trial").click()
     table.head("trial").click()
-    page.run(1)
-    table.await_first(lambda row: row[0] >= 1010)
+    page.run(1, wait=False)
+    newest = table.await_first(lambda row: row[0] >= 1010)
+    expect(page.prompt(1)).to_have_text("[*]:")
+    at_once = page.page.locator(".idl input[placeholder='engines']")
+    at_once.fill("3")
+    at_once.press("Enter")
+    page.await_cell(1)
     page.save()
     page.reload()
     page.page.set_viewport_size({"width": 1280, "height": 1900})
-    newest = table.await_first(lambda row: row[0] >= 1010)
+    newest = table.await_first(lambda row: row[0] > newest[0])
     page.await_points("ended", TRIALS, figure=BEST)
     page.await_points("trials", TRIALS, figure=SCATTER)
     table.await_first(lambda row: row[0] > newest[0] + 2)
