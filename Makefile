@@ -29,6 +29,7 @@ bench:  ## set up with torch, run the benchmarks
 	@.venv/bin/python tests/benchmarks/browser.py
 	@.venv/bin/python tests/benchmarks/steering.py
 	@.venv/bin/python tests/benchmarks/search.py
+	@.venv/bin/python tests/benchmarks/board.py
 	@.venv/bin/python tests/benchmarks/interrupts.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout
