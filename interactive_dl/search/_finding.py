@@ -47,7 +47,8 @@ def find(name: str, cluster: Cluster | None, runs: str | Path | None) -> Found:
             f"Searches are found by name or id, but none is {name!r} in {where}. There are:"
             f" {', '.join(known[-10:]) or 'none'}. Other folders: attach(name, runs=...)."
         )
-    return Found(wanted[-1], where, _cluster_of(where, wanted[-1]))
+    lives = _cluster_of(where, wanted[-1])
+    return Found(wanted[-1], where, lives or (None if cluster is None else cluster.folder))
 
 
 def _cluster_of(runs: Path, search: str) -> Path | None:

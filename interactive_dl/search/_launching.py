@@ -22,7 +22,7 @@ from interactive_dl.errors import (
     SearchError,
 )
 from interactive_dl.search import events, pruners, samplers, words
-from interactive_dl.search.driver import BEGAN, OBJECTIVE
+from interactive_dl.search.driver import BEGAN, OBJECTIVE, REOPENING, Reopening
 from interactive_dl.telemetry import exits, journal
 from interactive_dl.telemetry.events import new_run_id
 from interactive_dl.telemetry.run import Run
@@ -195,6 +195,11 @@ def write(runs: Path, search: str, began: events.SearchBegan, objective: bytes) 
     (folder / OBJECTIVE).write_bytes(objective)
 
 
+def note_reopening(runs: Path, search: str, wanted: Reopening) -> None:
+    """Put down what a search that has ended is to be opened again for."""
+    (words.folder_of(runs, search) / REOPENING).write_bytes(msgspec.json.encode(wanted))
+
+
 def launch(cluster: Cluster, search: str) -> None:
     """Start the driver, beside the cluster's recorder."""
     arguments = ["--cluster", cluster.id, "--search", search, "--runs", str(cluster.runs_folder)]
@@ -210,14 +215,15 @@ def log_of(search: str) -> str:
 
 
 def await_driver(cluster: Cluster, runs: Path, search: str) -> None:
-    """Wait until the driver has begun.
+    """Wait until the driver has begun, and has done what a search was opened again for.
 
     Raises:
         SearchError: it ended, or took too long.
     """
     path = journal.path_of(runs, words.journal_of(search))
     deadline_s = time.monotonic() + _START_S
-    while not _has_begun(path):
+    note = words.folder_of(runs, search) / REOPENING
+    while note.exists() or not _has_begun(path):
         if not is_driven(runs, search) or time.monotonic() > deadline_s:
             lines = exits.last_lines(cluster.folder / log_of(search), 20)
             shown = "\n".join(f"    {line}" for line in lines)

@@ -286,6 +286,9 @@ class Book:
         ):
             self.is_lost = isinstance(event, Ended)
             return
+        if isinstance(event, e.Reopened):
+            self._reopen()
+            return
         if not isinstance(event, _OF_A_SEARCH):
             return
         if self.began is None or self.ended is not None:
@@ -342,6 +345,12 @@ class Book:
             )
         self.began, self.began_s = event, time_s
         self.space, self.limits = event.space, event.limits
+
+    def _reopen(self) -> None:
+        if self.ended is None:
+            raise TransitionError("A search is opened again after its end, but this one goes on.")
+        self.ended, self.is_stopping = None, False
+        self._limit(time_budget_s=None)
 
     def _create(self, event: e.TrialCreated, time_s: float) -> None:
         if event.trial != len(self.trials):

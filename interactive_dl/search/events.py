@@ -213,6 +213,10 @@ class SamplerExhausted(Event, frozen=True):
     """The sampler has no further points, as a grid; changing a range gives it new ones."""
 
 
+class Reopened(Event, frozen=True):
+    """A search goes on after its end: somebody wants more of it. Its time budget is lifted."""
+
+
 class Action(msgspec.Struct, frozen=True, tag_field="action", omit_defaults=True):
     """Root of what a person can do to a search."""
 
@@ -377,6 +381,7 @@ AnySearchEvent = (
     | TrialCrashed
     | TrialEnded
     | SamplerExhausted
+    | Reopened
     | Acted
     | ActionRefused
     | LogLine

@@ -18,13 +18,14 @@ from interactive_dl.errors import (
     ActionRefusedError,
     SearchError,
 )
-from interactive_dl.search import _finding, _launching, events, frame, study, words
+from interactive_dl.search import _finding, _launching, actions, events, frame, study, words
 from interactive_dl.search._pending import Pending
 from interactive_dl.search._steering import TIMEOUT_S, Steering
 from interactive_dl.search.book import Book, Trial
+from interactive_dl.search.driver import Reopening
 from interactive_dl.search.events import AnyAction
 from interactive_dl.search.space import AnyDimension, Space, Value
-from interactive_dl.telemetry import journal
+from interactive_dl.telemetry import identity, journal
 from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source
 from interactive_dl.telemetry.following import Follower
 
@@ -100,6 +101,7 @@ class Search(Steering):
         self.id = search
         self._runs = runs
         self._cluster = cluster
+        self._engines: Cluster | None = None
         self._book = Book()
         self._news = threading.Condition()
         self._callbacks: list[Callback] = []
@@ -113,7 +115,7 @@ class Search(Steering):
 
         Args:
             name: its name, of which the latest is taken, or its id.
-            cluster: whose recorder is asked; by default that of the search's cluster, if it lives.
+            cluster: whose engines and recorder it uses; by default that of the search, if it lives.
             runs: folder of the journals; by default the cluster's, ``$IDL_RUNS`` or ``runs``.
 
         Raises:
@@ -124,6 +126,7 @@ class Search(Steering):
         search._described = None
         search._objective = b""
         search._enter(found.id, found.runs, found.cluster)
+        search._engines = cluster
         return search
 
     @staticmethod
@@ -234,6 +237,7 @@ class Search(Steering):
         _launching.await_driver(cluster, cluster.runs_folder, self.id)
         # Not before: somebody who looks on, as a board does, would find no journal.
         self._runs, self._cluster = cluster.runs_folder, cluster.folder
+        self._engines = cluster
 
     def wait(self, timeout_s: float | None = None) -> str:
         """Wait until the search has ended.
@@ -364,13 +368,42 @@ class Search(Steering):
             RecorderUnreachableError: the cluster's recorder does not answer.
             TimeoutError: it has not answered yet.
         """
-        if self.book.ended is not None or self._cluster is None:
+        pending = Pending(self, secrets.token_hex(8), action)
+        if self.book.ended is not None:
+            self._reopen(pending, action)
+        elif self._cluster is None:
             raise ActionRefusedError(
                 f"A search is steered while it runs, but {self.id} is {self.state}."
+                " Type: search.resume(cluster)"
             )
-        pending = Pending(self, secrets.token_hex(8), action)
-        pending.send(min(timeout_s, _ANSWER_S))
+        else:
+            pending.send(min(timeout_s, _ANSWER_S))
         return pending.result(timeout_s) if wait else pending
+
+    def _reopen(self, pending: Pending, action: AnyAction) -> None:
+        """Have a search that has ended go on, for an action that gives it something to do."""
+        from interactive_dl.cluster import Cluster
+
+        if not isinstance(action, _OPENING):
+            raise ActionRefusedError(
+                f"A search is steered while it runs, but {self.id} is {self.state}. It can be"
+                " opened again with a trial: promote, enqueue, clone, restart_trial, set_trials."
+            )
+        answer = actions.answer(self.book, pending.id, identity.who(), action)
+        if isinstance(answer, events.ActionRefused):
+            raise ActionRefusedError(answer.reason)
+        if self._cluster is None:
+            raise ActionRefusedError(
+                f"A search that has ended needs engines to go on, but the cluster of {self.id} is"
+                f" gone. Type: idl.Search.attach({self.id!r}, cluster=cluster), with one that was"
+                f" started with runs={str(self._runs)!r}, and ask again."
+            )
+        engines = self._engines or Cluster.attach(self._cluster.name)
+        _launching.clear(engines, self.id, stops_runs=False)
+        wanted = Reopening(pending.id, identity.who(), action)
+        _launching.note_reopening(self._runs, self.id, wanted)
+        self.close()
+        self._launch(engines)
 
     # -- following --------------------------------------------------------------------------------
 
@@ -412,6 +445,9 @@ class Search(Steering):
     def _notice(self) -> None:
         with self._news:
             self._news.notify_all()
+
+
+_OPENING = (events.Promote, events.Enqueue, events.Clone, events.Restart, events.SetTrials)
 
 
 def _source(objective: Callable[..., Any]) -> str:

@@ -359,6 +359,8 @@ def outcome(path: Path) -> str | None:
         record = brief(line)
         if record.event.kind == "Ended":
             found = record.event.outcome
+        elif record.event.kind == "Reopened":
+            found = None  # a search that goes on
         elif record.engine == RECORDER and record.event.kind == "StateChanged":
             found = None if found == "lost" else found
     return found

@@ -125,6 +125,25 @@ def test_a_search_tries_everything_once_and_is_found_again(engines: Cluster) -> 
         search.stop()
 
 
+def test_a_search_that_has_ended_goes_on_when_it_is_given_more_to_do(engines: Cluster) -> None:
+    search = idl.Search(quick, {"x": idl.uniform(0, 1)}, metric="loss", name="more")
+    search.start(engines, trials=3).wait(TIMEOUT_S)
+    search = idl.Search.attach("more", cluster=engines)
+    with pytest.raises(ActionRefusedError, match="x"):
+        search.enqueue({"x": 2.0})
+    search.enqueue({"x": 0.0})
+    assert search.wait(TIMEOUT_S) == "finished"
+    assert search.best.number == 3
+    search.set_trials(5)
+    assert search.wait(TIMEOUT_S) == "finished"
+    assert [trial.origin for trial in search.book.trials] == [
+        *["sampler"] * 3,
+        "person",
+        *["sampler"] * 2,
+    ]
+    assert _ends(search) == [["1"]] * 6
+
+
 def test_a_hand_on_the_wheel(engines: Cluster, until: Until) -> None:
     search = idl.Search(patient, {"x": idl.uniform(0, 1)}, metric="loss", name="wheel")
     search.start(engines, trials=ENGINES)

@@ -10,7 +10,23 @@ started again, reads both journals, and knows of every trial whether it runs, ha
 reached its engine; trials on engines do not notice.
 """
 
+from __future__ import annotations
+
+import msgspec
+
+from interactive_dl.search.events import AnyAction
+
 BEGAN = "began.json"
 """In the search's folder: how it begins."""
 OBJECTIVE = "objective"
 """In the search's folder: what is tried, pickled."""
+REOPENING = "reopening.json"
+"""In the search's folder: an action that a search which has ended is opened again for."""
+
+
+class Reopening(msgspec.Struct, frozen=True):
+    """That action, its id, and who asks for it."""
+
+    id: str
+    who: str
+    action: AnyAction

@@ -13,7 +13,7 @@ import msgspec
 from interactive_dl.cluster import Cluster
 from interactive_dl.errors import JournalError
 from interactive_dl.search import events, words
-from interactive_dl.search.driver import BEGAN, OBJECTIVE
+from interactive_dl.search.driver import BEGAN, OBJECTIVE, REOPENING, Reopening
 from interactive_dl.search.driver._conductor import Asked, Conductor, TaskFailed, Told
 from interactive_dl.search.driver._hands import Engines
 from interactive_dl.search.driver._keeper import Keeper
@@ -54,7 +54,11 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
     _give_back(keeper, folder, f"{cluster_id} {cluster.started_s}")
     ear = _Ear(search, cluster.folder, runs, heard)
     ear.catch_up()
+    reopening = _reopened(keeper, folder / REOPENING)
     conductor = Conductor(keeper, engines, folder, time.time())
+    if reopening is not None:
+        conductor.take(reopening, time.time())
+        (folder / REOPENING).unlink()
     _LOG.info("Search %s: %d trials so far.", search, len(keeper.book.trials))
     while True:
         for one in _all(heard, _TICK_S):
@@ -64,11 +68,20 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
             break
         engines.tidy()
     ear.close()
-    assert keeper.book.ended is not None
-    engines.close(keeper.book.ended)
+    engines.close()
     keeper.close()
     cluster.close()
-    _LOG.info("Search %s is over: %s.", search, keeper.book.ended.outcome)
+    _LOG.info("Search %s is over.", search)
+
+
+def _reopened(keeper: Keeper, note: Path) -> Asked | None:
+    """What a search that had ended is to do now; None where it had not."""
+    if not note.exists():
+        return None
+    wanted = msgspec.json.decode(note.read_bytes(), type=Reopening)
+    if keeper.book.ended is not None:
+        keeper.write(events.Reopened())
+    return Asked(wanted.id, wanted.who, wanted.action)
 
 
 def _all(heard: queue.SimpleQueue[Heard], timeout_s: float) -> list[Heard]:

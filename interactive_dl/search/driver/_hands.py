@@ -18,7 +18,7 @@ from interactive_dl.search import events, words, worker
 from interactive_dl.search.driver._conductor import TaskFailed
 from interactive_dl.telemetry import _address, wire
 from interactive_dl.telemetry._line import Line, hello
-from interactive_dl.telemetry.events import CommandApplied, CommandRefused, Ended
+from interactive_dl.telemetry.events import CommandApplied, CommandRefused
 from interactive_dl.telemetry.publisher import RecorderPublisher
 from interactive_dl.telemetry.steering import Request, Sent
 
@@ -107,9 +107,8 @@ class Engines:
         """Whether that is under way."""
         return self._mending is not None and self._mending.is_alive()
 
-    def close(self, ended: Ended) -> None:
-        """Say goodbye: the search is over."""
-        self._publisher.publish(ended)
+    def close(self) -> None:
+        """Say goodbye; the post stays open, as the search may be opened again."""
         self._publisher.close(_CLOSE_S)
         self._post.close()
 

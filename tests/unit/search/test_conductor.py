@@ -21,6 +21,7 @@ from interactive_dl.search.driver._conductor import (
 )
 from interactive_dl.search.driver._keeper import Keeper
 from interactive_dl.search.space import Space, uniform
+from interactive_dl.telemetry import journal
 
 NAME = "toy-20260101-000000-abcd"
 
@@ -365,3 +366,23 @@ def test_one_of_the_worst_goes_on_from_one_of_the_best(tmp_path: Path) -> None:
     assert (task.trial, task.checkpoint, task.continues) == (2, "/best.keras", True)
     x = search.book.trials[0].params["x"]
     assert copy.params["x"] in (pytest.approx(0.8 * x), pytest.approx(min(1.0, 1.2 * x)))
+
+
+def test_a_search_that_has_ended_is_opened_again_and_its_time_is_no_matter(tmp_path: Path) -> None:
+    search = Search(tmp_path, limits={"trials": 1, "time_budget_s": 60.0})
+    search.go()
+    search.finish(0, 0.1)
+    assert search.conductor.is_over
+    search.now_s += 1000
+    search.keeper.write(e.Reopened())
+    assert journal_outcome(tmp_path) is None
+    search.restart()
+    assert search.act(e.Enqueue({"x": 0.5})) == ""
+    assert search.states() == ["finished", "running"]
+    search.finish(1, 0.2)
+    assert search.conductor.is_over
+    assert journal_outcome(tmp_path) == "finished"
+
+
+def journal_outcome(folder: Path) -> str | None:
+    return journal.outcome(folder / "journal.jsonl")
