@@ -125,12 +125,21 @@ class FakeSearch:
     def act(self, action: e.AnyAction, *, wait: bool = True, timeout_s: float = 30.0) -> Any:
         """Have an action carried out."""
         with self._lock:
+            self._open_for(action)
             event = answer(self.book, f"a{next(self._ids)}", f"ada@{socket.gethostname()}", action)
             assert event is not None
             self.feed(event)
             self._settle()
         pending = FakePending(event.id, event)
         return pending.result(timeout_s) if wait else pending
+
+    def _open_for(self, action: e.AnyAction) -> None:
+        """A search that has ended goes on for a trial more."""
+        if self.book.ended is None:
+            return
+        if not isinstance(action, e.SetTrials | e.Enqueue | e.Clone | e.Restart | e.Promote):
+            raise SearchError(f"A search is steered while it runs, but {self.id} is {self.state}.")
+        self.feed(e.Reopened())
 
     def importance(self) -> dict[str, float]:
         """How much each parameter matters: made up."""

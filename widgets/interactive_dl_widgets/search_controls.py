@@ -99,15 +99,14 @@ class TrialButtons:
         """Enable what can be done."""
         self._scene = scene
         book, numbers = scene.book, scene.selected
-        is_over = book.ended is not None
         for name, button in self._buttons.items():
-            button.disabled = is_over or not eligible(book, name, numbers)
-        self._clone.disabled = is_over or len(numbers) != 1
+            button.disabled = not eligible(book, name, numbers)
+        # A search that has ended is opened again by a trial more.
+        self._clone.disabled = self._promote.button.disabled = len(numbers) != 1
         self._output.disabled = len(numbers) != 1
         for name, control in (("priority", self._priority), ("rate", self._rate)):
-            control.button.disabled = is_over or not eligible(book, name, numbers)
-        self._promote.button.disabled = is_over or len(numbers) != 1
-        self._demote.disabled = is_over or not promotions(book)
+            control.button.disabled = not eligible(book, name, numbers)
+        self._demote.disabled = not promotions(book)
         self._text.value = render_search.selected(numbers)
 
     def _plain(self, name: str) -> list[e.AnyAction]:
@@ -237,8 +236,8 @@ class SearchLimits:
         for name, limit in self._limits.items():
             if name not in awaited:
                 limit.show(getattr(book.limits, name))
-            limit.typed.disabled = book.ended is not None
-        self._add.disabled = book.began is None or book.ended is not None
+            limit.typed.disabled = book.ended is not None and name != "trials"
+        self._add.disabled = book.began is None
         self._stop.disabled = book.ended is not None or book.is_stopping
 
     def _set_trials(self, typed: str) -> None:

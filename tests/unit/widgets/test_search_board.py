@@ -271,8 +271,21 @@ def test_the_search_is_stopped_after_a_question(board: SearchBoard, search: Fake
     assert click(board, "Yes") == [e.StopSearch()]
     assert search.state == "stopped"
     board.draw()
-    labels = ("Stop", "Restart", "Stop the search", "Add a point …", "Set range")
-    assert all(button(board, label).disabled for label in labels)
+    assert all(button(board, one).disabled for one in ("Stop", "Stop the search", "Set range"))
+
+
+def test_a_search_that_has_ended_is_opened_again_by_a_trial_more(
+    board: SearchBoard, search: FakeSearch
+) -> None:
+    finish(search, ADAM, 0.5)
+    search.feed(Ended("finished", "1 trials"))
+    board.table.selected = [0]
+    board.draw()
+    labels = ("Clone …", "Restart", "Promote", "Add a point …")
+    assert not any(button(board, label).disabled for label in labels)
+    assert click(board, "Restart") == [e.Restart(0)]
+    assert search.state == "running"
+    assert not button(board, "Set range").disabled
 
 
 def test_a_range_is_typed(board: SearchBoard, search: FakeSearch, page: Page) -> None:
