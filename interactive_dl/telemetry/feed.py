@@ -210,10 +210,13 @@ class ClusterSource:
         cluster: the cluster's folder.
         runs: folder of the journals, as the recorder sees it.
         run: id of the run.
+        waits: whether to wait for a recorder that is away, rather than look at the file now and
+            then.
     """
 
-    def __init__(self, cluster: Path, runs: Path, run: str) -> None:
+    def __init__(self, cluster: Path, runs: Path, run: str, *, waits: bool = False) -> None:
         self._cluster = cluster
+        self._waits = waits
         self._run = run
         self._path = journal.path_of(runs, run)
 
@@ -228,7 +231,7 @@ class ClusterSource:
             address = _address.read(self._cluster)
             return RecorderFeed(address, self._run, self._path if has_file else None)
         except RecorderUnreachableError:
-            if self._path.exists():
+            if self._path.exists() and not self._waits:
                 return FileFeed(self._path)
             raise
 

@@ -121,7 +121,7 @@ class _Ear:
         self._heard = heard
         self._asked: dict[str, Asked] = {}
         self._is_caught_up = threading.Event()
-        source = ClusterSource(cluster, runs, self._of)
+        source = ClusterSource(cluster, runs, self._of, waits=True)
         self._follower = Follower("hear", source, self._take, self._notice)
         self._follower.start()
 
