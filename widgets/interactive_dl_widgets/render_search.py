@@ -74,7 +74,7 @@ def best(now: SearchProgress) -> str:
 
 
 def learning_title(
-    keys: Sequence[tuple[int, str]], rungs: Sequence[int], *, is_chosen: bool
+    keys: Sequence[tuple[int, str]], rungs: Sequence[int], *, is_chosen: bool, is_empty: bool
 ) -> str:
     """Whose curves are which."""
     legend = "".join(
@@ -84,6 +84,7 @@ def learning_title(
     more = len(keys) - _NAMED
     notes = [f"and {more} more" if more > 0 else ""]
     notes.append("" if is_chosen or not keys else "the best, and those that run")
+    notes.append("no reports yet" if is_empty else "")
     notes.append(f"rungs at {', '.join(map(str, rungs))}" if rungs else "")
     note = f'<span class="idl-faint">{" · ".join(filter(None, notes))}</span>'
     return f'<div class="idl-title">{legend}{note}</div>'

@@ -92,7 +92,12 @@ class LearningPanel:
         sources["dots"] = _dots(strands)
         self.figure.draw({**sources, "rungs": {"x": np.array(rungs, float)}})
         keys = [(n, search_plots.PALETTE[c]) for n, c in scene.colours.by_trial.items()]
-        self._text.value = render_search.learning_title(keys, rungs, is_chosen=bool(scene.selected))
+        self._text.value = render_search.learning_title(
+            keys,
+            rungs,
+            is_chosen=bool(scene.selected),
+            is_empty=not any(len(one.x) for one in strands),
+        )
 
 
 class BestPanel:

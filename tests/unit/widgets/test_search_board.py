@@ -109,8 +109,11 @@ def test_selected_trials_are_drawn_in_the_colours_of_their_rows(
 def test_a_selected_trials_curve_grows(board: SearchBoard, search: FakeSearch) -> None:
     add(search, ADAM)
     board.table.selected = [0]
+    board.draw()
+    assert "no reports yet" in words(board)
     report(search, 0, 0.5)
     board.draw()
+    assert "no reports yet" not in words(board)
     report(search, 0, 0.4)
     board.draw()
     assert columns(board, LEARNING, "curve0")["y"].tolist()[:2] == [0.5, 0.4]
