@@ -130,11 +130,13 @@ def test_a_new_engine_outlives_the_one_that_started_it_and_starts_others(
 
 
 def test_it_takes_an_engine_that_is_free(
-    cluster: Cluster, busy: Busy, kill: Callable[..., None]
+    cluster: Cluster, busy: Busy, kill: Callable[..., None], until: Callable[..., None]
 ) -> None:
     *working, victim = _ids(cluster)
     kill(cluster, victim)
     busy.make(cluster, *working)
+    status = cluster.client.queue_status
+    until(lambda: all(status(one)["queue"] for one in working), "the hub knows that they are busy")
     with pytest.raises(HealError, match=r"all busy.*wait_for_busy=False"):
         cluster.heal(wait_for_busy=False)
     assert cluster.state.name == "degraded"

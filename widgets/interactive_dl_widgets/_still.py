@@ -83,7 +83,7 @@ def html(still: str, figures: Sequence[Captioned], text: str = "") -> str:
 <div class="idl-cells">{cells}</div>
 <script type="module">
 const {{ stills }} = await import("data:text/javascript;base64,{_script()}");
-const library = Uint8Array.from(atob("{_library()}"), (letter) => letter.charCodeAt(0));
+const library = () => Uint8Array.from(atob("{_library()}"), (letter) => letter.charCodeAt(0));
 stills("{still}", "{bokeh.__version__}", {messages}, library);
 </script></div>"""
 

@@ -230,7 +230,7 @@ export function stills(id, version, messages, library) {
 
 async function still(element, version, message, library) {
   await visible(element);
-  const Bokeh = await loadBokeh(version, async () => library);
+  const Bokeh = await loadBokeh(version, async () => library()); // few pages show it: unpacked late
   const drawing = new Drawing(Bokeh, element);
   try {
     await drawing.show(message);

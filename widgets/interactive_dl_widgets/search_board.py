@@ -280,6 +280,7 @@ class SearchBoard(ipywidgets.VBox):
         self.start()
         if self._still is None:
             self._still = Still()
+            self._taken = Taken.begin(time.monotonic())
             for panel in self._plots:
                 panel.figure.still = self._still.id
         display(view_of(self), raw=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-EVERY_S = 60.0
-"""A picture is some 1.5 MB that go to every page: not more often."""
+EVERY_S = 300.0
+"""A picture is some 1.5 MB that go to every page, which halts for a moment: not more often."""
+FIRST_S = 10.0
+"""Of what moves the first one is not taken while people look whether their view comes up."""
 
 _MOVING = ("starting", "running", "regrouping")
 
@@ -22,6 +24,11 @@ class Taken:
 
     state: str = ""
     time_s: float = -math.inf
+
+    @classmethod
+    def begin(cls, now_s: float) -> Taken:
+        """None yet, of a view that opens now."""
+        return cls("", now_s + FIRST_S - EVERY_S)
 
     def is_outdated(self, state: str, now_s: float) -> bool:
         """Whether to take another: now and then while the run moves, and when it comes to rest."""
