@@ -27,6 +27,7 @@ from report import machine
 
 from interactive_dl import Cluster
 from interactive_dl.telemetry.run import Run
+from interactive_dl_widgets.views.stills import EVERY_S, FIRST_S
 
 FOLDER = Path(__file__).resolve().parent
 DOCS = FOLDER.parents[1] / "docs"
@@ -252,7 +253,9 @@ def write(measured: Measured, on: str) -> None:
         " are on another core. *With* is a `RunView` on the page; *without* is the same page, the"
         f" same training, after `view.close()`. {len(measured.shown)} pairs of {WINDOW_S:g} s"
         " each, in changing order. The delay is from the event's time stamp to the beginning of"
-        f" the frame after the one that draws it.\n\n{text}\n"
+        " the frame after the one that draws it. The picture that a saved notebook shows is taken"
+        f" outside of these times, {FIRST_S:g} s after a view has opened and every {EVERY_S:g} s."
+        f"\n\n{text}\n"
     )
 
 
