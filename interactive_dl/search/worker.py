@@ -63,12 +63,10 @@ def encode(task: words.Task) -> bytes:
 
 def _try(trial: Trial, task: words.Task, pickled: bytes) -> words.Returned:
     outcome, value, why = _outcome(trial, task, pickled)
-    reason = trial.reason
-    if outcome == "finished" and not trial.has_heeded:
-        reason = ""  # it came to its end by itself
-    if reason and outcome != "peer failed":
-        outcome = "left"
-    return words.Returned(task.trial, task.attempt, outcome, reason, value, why)
+    # One that did not know that it was to leave came to its end, or to an error, by itself.
+    if trial.reason and trial.has_heeded and outcome != "peer failed":
+        return words.Returned(task.trial, task.attempt, "left", trial.reason, value, why)
+    return words.Returned(task.trial, task.attempt, outcome, "", value, why)
 
 
 def _outcome(
@@ -82,7 +80,9 @@ def _outcome(
         except PeerFailedError as error:
             return "peer failed", None, str(error)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever a person's code does
-            if not trial.reason:
+            is_struck = isinstance(error, KeyboardInterrupt) and bool(trial.reason)
+            trial.has_heeded |= is_struck
+            if not is_struck:
                 traceback.print_exc()
             return "failed", None, f"{type(error).__name__}: {error}"
 

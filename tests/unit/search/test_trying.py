@@ -132,6 +132,43 @@ def test_objectives_that_cannot_be_sent_say_why() -> None:
         _launching.pickled(3)  # type: ignore[arg-type]
 
 
+def _looks(trial: Any) -> None:
+    if trial.should_stop:
+        raise ValueError("enough")
+
+
+def _fails(trial: Any) -> None:
+    raise ValueError("a mistake")
+
+
+def _is_struck(trial: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("objective", "reason", "outcome"),
+    [
+        (_looks, "pause", "left"),
+        (_is_struck, "stop", "left"),
+        (_is_struck, "", "failed"),
+        (_fails, "", "failed"),
+        (_fails, "pause", "failed"),
+        (lambda trial: 1.0, "stop", "finished"),
+    ],
+)
+def test_only_who_knows_that_it_is_to_leave_has_left(
+    tmp_path: Path, objective: Any, reason: Any, outcome: str
+) -> None:
+    trial = make(tmp_path, [])
+    if reason:
+        trial.hear(words.Leave(3, 1, reason))
+    returned = worker._try(trial, trial._task, cloudpickle.dumps(objective))
+    assert returned.outcome == outcome
+    assert returned.reason == (reason if outcome == "left" else "")
+    if objective is _fails:
+        assert "ValueError: a mistake" in (tmp_path / worker.OUTPUT).read_text()
+
+
 @pytest.mark.parametrize(
     "limits", [{"engines_per_trial": 5}, {"engines_per_trial": 0}, {"trials": 0}, {"crashes": -1}]
 )
