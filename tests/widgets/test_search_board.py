@@ -205,6 +205,7 @@ def it_is_live_while_a_cell_runs_and_complete_after_a_reload(page: Notebook, tab
     at_once.fill("3")
     at_once.press("Enter")
     page.await_cell(1)
+    page.page.wait_for_selector("[data-still] .idl-cell", state="attached")
     page.save()
     page.reload()
     page.page.set_viewport_size({"width": 1280, "height": 1900})

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
+
+import zmq.utils.garbage  # noqa: F401 - see _end_all
 
 _LEAST_SHARE = 4
 """Drawing leaves at least four times as long as it took for everything else in the kernel."""
+
+_running: weakref.WeakSet[Refresher | Clock] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Send what was drawn to its end, and nothing more, while the kernel exits.
+
+    From some moment on pyzmq refuses a large message between two of its parts, which spoils the
+    next message, too. Its collector is imported before, so that this here runs before that moment.
+    """
+    for one in list(_running):
+        one.stop()
+    sys.stdout.flush()
 
 
 class Refresher:
@@ -34,6 +53,7 @@ class Refresher:
                 self._changed.set()
                 self._thread = threading.Thread(target=self._run, name="redraw", daemon=True)
                 self._thread.start()
+                _running.add(self)
 
     def poke(self) -> None:
         """Something has changed."""
@@ -85,6 +105,7 @@ class Clock:
                 self._ending.clear()
                 self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
                 self._thread.start()
+                _running.add(self)
 
     def stop(self) -> None:
         """End the thread, if it runs, and wait for it."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
+
+from jupyter_client.manager import start_new_kernel
 
 from interactive_dl_widgets._refresher import Clock, Refresher
 
@@ -64,3 +67,26 @@ def test_a_clock_ticks_until_it_is_stopped(eventually: Eventually) -> None:
     count = len(ticks)
     assert not [one for one in threading.enumerate() if one.name == "clock"]
     assert len(ticks) == count
+
+
+_SHOWS_LARGE_PICTURES = """
+from IPython.display import display
+from interactive_dl_widgets._refresher import Clock
+picture = display({"text/plain": ""}, raw=True, display_id="picture")
+clock = Clock(lambda: picture.update({"text/plain": 200_000 * "."}, raw=True), 0.003)
+clock.start()
+"""
+
+
+def test_every_message_of_a_kernel_that_exits_is_whole() -> None:
+    manager, client = start_new_kernel()
+    heard = client.iopub_channel.socket
+    client.execute(_SHOWS_LARGE_PICTURES)
+    for _ in range(5):
+        heard.recv_multipart()
+    client.shutdown()
+    while heard.poll(1000):
+        _, (_, *parts) = client.session.feed_identities(heard.recv_multipart())
+        assert [type(json.loads(part)) for part in parts] == [dict] * 4
+    client.stop_channels()
+    manager.finish_shutdown()
