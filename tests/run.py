@@ -54,13 +54,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a session ended: numbers of tests, and its last lines where it failed unseen."""
+    """How a session ended: counts, its last lines where it failed unseen, what took longest."""
 
     passed: int
     failed: int
     skipped: int
     duration_s: float
     tail: str = ""
+    slowest: tuple[str, ...] = ()
 
 
 def sessions() -> tuple[Session, ...]:
@@ -70,7 +71,20 @@ def sessions() -> tuple[Session, ...]:
         Session(name, (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True)
         for name, folders in ONE_PROCESS.items()
     )
-    return (*alone, *(_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS))
+    parallel = (_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS)
+    return (*alone, _at_a_centre(pytest), *parallel)
+
+
+def _at_a_centre(pytest: tuple[str, ...]) -> Session:
+    """On the login host of virtual hosts with a real Slurm."""
+    login = (sys.executable, "-m", "deploy.virtual")
+    return Session(
+        "centre",
+        (*login, *pytest, "-q", "tests/deploy", "--junitxml"),
+        (),
+        mpi_environment(1),
+        shown=True,
+    )
 
 
 def _parallel(pytest: tuple[str, ...], ranks: int, backend: str) -> Session:
@@ -112,7 +126,18 @@ def execute(session: Session, folder: Path) -> Outcome:
         if failed == 0
         else "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:])
     )
-    return Outcome(passed, failed, skipped, duration_s, tail)
+    return Outcome(passed, failed, skipped, duration_s, tail, slowest(report))
+
+
+def slowest(report: Path, count: int = 5) -> tuple[str, ...]:
+    """The tests of a JUnit report that took longest, with their seconds."""
+    if not report.exists():
+        return ()
+    cases = ElementTree.parse(report).getroot().iter("testcase")
+    timed = sorted(
+        ((float(one.get("time", 0)), one.get("name", "?")) for one in cases), reverse=True
+    )
+    return tuple(f"{time_s:6.1f} s  {name}" for time_s, name in timed[:count])
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -147,7 +172,8 @@ def main(words: Sequence[str]) -> int:
             outcomes.append(outcome)
             if outcome.tail:
                 print(outcome.tail)
-            print(f"{session.name:<22} {verdict([outcome])}", flush=True)
+            print(f"{session.name:<22} {verdict([outcome])}")
+            print(*(f"{'':<22} {line}" for line in outcome.slowest), sep="\n", flush=True)
     print(f"\n{verdict(outcomes)}")
     return 1 if not outcomes or any(one.failed for one in outcomes) else 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import run
-from tests.run import Outcome, Session, counts, execute, main, sessions, verdict
+from tests.run import Outcome, Session, counts, execute, main, sessions, slowest, verdict
 
 REPORT = '<testsuites><testsuite tests="7" failures="1" errors="2" skipped="1"/></testsuites>'
 
@@ -46,6 +46,14 @@ def test_a_report_is_counted(tmp_path: Path) -> None:
 
 def test_a_missing_report_counts_nothing(tmp_path: Path) -> None:
     assert counts(tmp_path / "none.xml") == (0, 0, 0)
+
+
+def test_what_took_longest_is_named_first(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    cases = "".join(f'<testcase name="t{n}" time="{n}.5"/>' for n in (1, 12, 3))
+    report.write_text(f"<testsuite>{cases}</testsuite>")
+    assert slowest(report, 2) == ("  12.5 s  t12", "   3.5 s  t3")
+    assert slowest(tmp_path / "none.xml") == ()
 
 
 def test_a_session_that_crashes_without_a_report_has_failed(tmp_path: Path) -> None:
