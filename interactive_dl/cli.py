@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import interactive_dl
+from interactive_dl import science
+from interactive_dl.bench import case
 from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     runs.set_defaults(run=_runs)
 
     _add_search(commands)
+    _add_science(commands)
 
     again = commands.add_parser(
         "replay", help="train a run again, with its commands at its steps, and compare"
@@ -101,6 +104,17 @@ def _add_search(commands: Any) -> None:
     searches.set_defaults(run=_searches)
 
 
+def _add_science(commands: Any) -> None:
+    cases = commands.add_parser("science", help="the seed cases: data, network, metric, gate")
+    actions = cases.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list them")
+    listing.set_defaults(run=_science_list)
+    run = actions.add_parser("run", help="train one on this machine, and judge it by its gate")
+    run.add_argument("--engines", type=int, default=1, help="MPI ranks (default: 1)")
+    case.add_arguments(run)
+    run.set_defaults(run=_science_run)
+
+
 def _doctor(chosen: argparse.Namespace) -> int:
     report = interactive_dl.doctor()
     print(report.json() if chosen.json else report)
@@ -115,11 +129,24 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    """The script under ``mpiexec``, in the environment that a cluster gives its engines."""
-    command = [*mpiexec_arguments(chosen.ranks, fault_tolerant=False), sys.executable]
-    environment = {**os.environ, **mpi_environment(chosen.ranks)}
-    done = subprocess.run([*command, chosen.script, *chosen.words], env=environment, check=False)
-    return done.returncode
+    return _under_mpiexec(chosen.ranks, [chosen.script, *chosen.words])
+
+
+def _under_mpiexec(ranks: int, words: Sequence[str]) -> int:
+    """Python with these words on MPI ranks, in the environment that a cluster gives its engines."""
+    command = [*mpiexec_arguments(ranks, fault_tolerant=False), sys.executable, *words]
+    environment = {**os.environ, **mpi_environment(ranks)}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _science_list(chosen: argparse.Namespace) -> int:
+    print(case.listing())
+    return 0
+
+
+def _science_run(chosen: argparse.Namespace) -> int:
+    science.case(chosen.case).config(chosen.size)  # an unknown size is one error, not each rank's
+    return _under_mpiexec(chosen.engines, ["-m", case.__name__, *case.words(chosen)])
 
 
 def _runs(chosen: argparse.Namespace) -> int:

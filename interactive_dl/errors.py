@@ -31,6 +31,9 @@
     │   ├── ActionRefusedError       a search does not do what it was asked
     │   ├── EnginesBusyError         something else runs on the engines
     │   └── SearchNotFoundError
+    ├── ScienceError                 a seed case cannot be had
+    │   ├── UnknownCaseError
+    │   └── UnknownSizeError
     └── DataError
         ├── SourceNotFoundError
         ├── MissingKeyError
@@ -174,6 +177,18 @@ class SearchNotFoundError(SearchError, KeyError):
     """No search has this name or id."""
 
     __str__ = Exception.__str__  # a KeyError shows its message in quotation marks
+
+
+class ScienceError(InteractiveDLError):
+    """A seed case cannot be had as it was asked for."""
+
+
+class UnknownCaseError(ScienceError, ValueError):
+    """No case has this name."""
+
+
+class UnknownSizeError(ScienceError, ValueError):
+    """The case has no size of this name."""
 
 
 class DataError(InteractiveDLError):

@@ -102,3 +102,23 @@ def test_searches_of_an_empty_folder_are_none(
 def test_a_search_without_a_script_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["search", "--trials", "3"]) == 1
     assert "Type: idl search script.py, or" in capsys.readouterr().err
+
+
+def test_the_seed_cases_are_listed_with_their_gates(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["science", "list"]) == 0
+    assert "gate: accuracy >= 0.97" in capsys.readouterr().out
+
+
+def test_a_size_that_a_case_has_not_is_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["science", "run", "rpv", "--size", "huge", "--engines", "2"]) == 1
+    assert capsys.readouterr().err.count("rpv has the sizes laptop, full") == 1
+
+
+def test_a_control_of_a_case_fails_its_gate_on_all_ranks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--control", "untrained", "--engines", "2", "--cache", str(tmp_path)]
+    assert cli.main(["science", "run", "digits", *words]) == 0
+    told = capfd.readouterr().out
+    assert "digits, laptop, seed 0, untrained, 2 ranks: 85,066 parameters" in told
+    assert told.count("gate: failed; accuracy >= 0.97 does not hold") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Config:
     Attributes:
         size: pixels in eta and in phi.
         train, val, test: numbers of events.
-        conv, dense, dropout: of the network.
+        conv, dense, dropout, strides: of the network, as ``build_model`` takes them.
         learning_rate: Adam's, for one rank.
         warmup_epochs: over which the rate scaled to all ranks is reached.
         batch_size: samples per rank and step.
@@ -30,6 +30,7 @@ class Config:
     warmup_epochs: int
     batch_size: int
     epochs: int
+    strides: tuple[int, ...] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -65,4 +66,13 @@ FULL_SIZE = Config(
     batch_size=128,
     epochs=32,
 )
-"""8 to 64 nodes; the events of arXiv:1711.03573 in number."""
+"""8 to 64 nodes; the events of arXiv:1711.03573 in number. DistTrain's network, 547,841
+parameters."""
+
+FULL_SIZE_SMALL = replace(FULL_SIZE, conv=(8, 16, 32), dense=64)
+"""The network that ``build_model`` of ``cori-intml-examples`` makes by default: 137,089."""
+
+FULL_SIZE_SINGLE_NODE = replace(
+    FULL_SIZE, conv=(64, 128, 256, 256), dense=512, dropout=0.0, strides=(1, 2, 1, 2)
+)
+"""Train_rpv's network: 34,515,201 parameters, and the worst of the three (accuracy 0.899)."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from interactive_dl.science.definition import Bound, missed
 
 AUC_GATE = 0.80
 GAIN_GATE = 1.5
 REFERENCE_CUTS_TPR = 0.21
+GATE = (
+    Bound("auc", ">=", AUC_GATE),
+    Bound("gain", ">=", GAIN_GATE),
+    Bound("tpr_at_cuts_fpr", ">=", GAIN_GATE * REFERENCE_CUTS_TPR),
+)
+"""The gain is asked for twice: over the cuts on these very events, and over the 0.21 of the signal
+that the cuts accept in the reference (``science.md``, 8.2 (b), hard background), so that cuts which
+happen to do badly here make no gain."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +54,12 @@ class Scores:
 
     @property
     def passes_gate(self) -> bool:
-        """Whether this is a training that worked: AUC >= 0.80 and a gain >= 1.5.
+        """Whether this is a training that worked: whether it fulfils ``GATE``."""
+        return not missed(GATE, self.metrics())
 
-        The gain is asked for twice: over the cuts on these very events, and over the 0.21 of the
-        signal that the cuts accept in the reference (``science.md``, 8.2 (b), hard background),
-        so that cuts which happen to do badly here make no gain.
-        """
-        least = GAIN_GATE * max(self.cuts_tpr, REFERENCE_CUTS_TPR)
-        return self.auc >= AUC_GATE and self.tpr_at_cuts_fpr >= least
+    def metrics(self) -> dict[str, float]:
+        """All figures by name, the gain among them."""
+        return {**asdict(self), "gain": self.gain}
 
 
 def score(
