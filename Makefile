@@ -4,7 +4,7 @@ SETUP = $(PYTHON) -m deploy.setup
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 export TORCH GPU
 
-.PHONY: help setup demo test lab bench check clean
+.PHONY: help setup demo test lab centre bench check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,9 @@ test:  ## set up with torch, run the whole test suite
 
 lab: setup  ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(AS_ROOT)
+
+centre: setup  ## as root: a shell on the login host of four virtual hosts with a real Slurm
+	@.venv/bin/python -m deploy.virtual
 
 bench:  ## set up with torch, run the benchmarks
 	@TORCH=1 $(SETUP)
