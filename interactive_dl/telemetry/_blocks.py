@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from interactive_dl.telemetry import _sketches
 from interactive_dl.telemetry._columns import Block
+from interactive_dl.telemetry._figures import RankTimes
 from interactive_dl.telemetry.events import Record
 
 PHASES = ("data_wait_s", "compute_s", "allreduce_wait_s", "other_s")
@@ -38,11 +40,12 @@ def reports_block(records: list[Record]) -> Block:
 def ranks_block(records: list[Record]) -> Block:
     """Of records of ``Progress`` that tell each rank: where its time went."""
     events: list[Any] = [record.event for record in records]
+    ranks = _sketches.read(RankTimes, [event.ranks for event in events])
     return {
-        "data_wait_s": padded([event.ranks.data_wait_s for event in events]),
-        "compute_s": padded([event.ranks.compute_s for event in events]),
-        "allreduce_wait_s": padded([event.ranks.allreduce_wait_s for event in events]),
-        "other_s": padded([event.ranks.other_s for event in events]),
+        "data_wait_s": padded([one.data_wait_s for one in ranks]),
+        "compute_s": padded([one.compute_s for one in ranks]),
+        "allreduce_wait_s": padded([one.allreduce_wait_s for one in ranks]),
+        "other_s": padded([one.other_s for one in ranks]),
         "step": _floats([event.step for event in events]),
         **origin_block(records),
     }

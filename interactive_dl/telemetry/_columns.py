@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+_AT_ONCE = 64
+
 Block = Mapping[str, np.ndarray]
 Order = tuple[str, ...]
 Row = Mapping[str, float]
@@ -69,6 +71,7 @@ class Table:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._rows = 0
+        self._new: list[Block] = []
         self._grown: dict[str, np.ndarray] = {}
         self._shown: Columns | None = None
 
@@ -78,21 +81,32 @@ class Table:
         Args:
             block: the columns of ``order``, ``time_s``, ``engine`` and ``seq``, and others.
         """
-        begin, self._rows = self._rows, self._rows + len(block["time_s"])
-        for name in {**self._grown, **block}:
-            self._grown[name] = _append(self._grown.get(name), block.get(name), begin, self._rows)
+        self._new.append(block)
         self._shown = None
-        self._sort(begin)
+        if len(self._new) == _AT_ONCE:
+            self._take_new()
 
     def columns(self, names: Sequence[str]) -> Columns:
         """All rows so far, also of the columns ``names`` if nothing was ever in them."""
         if self._shown is None:
+            self._take_new()
             arrays = {
                 name: _read_only(self._grown[name][: self._rows]) for name in sorted(self._grown)
             }
             absent = _read_only(np.full(self._rows, np.nan))
             self._shown = Columns(dict.fromkeys(names, absent) | arrays, self._rows)
         return self._shown
+
+    def _take_new(self) -> None:
+        """Put the latest blocks into the columns; each time costs more than what they have does."""
+        if not self._new:
+            return
+        block = joined(self._new)
+        self._new = []
+        begin, self._rows = self._rows, self._rows + len(block["time_s"])
+        for name in {**self._grown, **block}:
+            self._grown[name] = _append(self._grown.get(name), block.get(name), begin, self._rows)
+        self._sort(begin)
 
     def _sort(self, begin: int) -> None:
         """Only what is out of order costs: new rows nearly always belong at the end."""
@@ -106,6 +120,28 @@ class Table:
         order = np.lexsort(keys)
         # New arrays: somebody may still look at the old ones.
         self._grown = {name: grown[: self._rows][order] for name, grown in self._grown.items()}
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """One block after the other, NaN where one has no such column, or a narrower one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    ends = np.cumsum([len(block["time_s"]) for block in blocks]).tolist()
+    return {
+        name: _joined([block.get(name) for block in blocks], ends)
+        for name in {name: None for block in blocks for name in block}
+    }
+
+
+def _joined(parts: list[np.ndarray | None], ends: list[int]) -> np.ndarray:
+    known = [part for part in parts if part is not None]
+    widths = {part.shape[1:] for part in known}
+    if len(known) == len(parts) and len(widths) == 1:  # nearly always
+        return np.concatenate(known)
+    whole = np.empty((ends[-1], *max(widths)))
+    for part, begin, end in zip(parts, [0, *ends], ends, strict=False):
+        _fill(whole[begin:end], part)
+    return whole
 
 
 def age_of_row(row: Row) -> Age:

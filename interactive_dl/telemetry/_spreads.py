@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from interactive_dl.telemetry import _sketches
 from interactive_dl.telemetry._blocks import PHASES, RESOURCES, origin_block, padded
 from interactive_dl.telemetry._columns import Block, Columns
+from interactive_dl.telemetry._figures import RankSpread
 from interactive_dl.telemetry.events import Record
 
 TIMES = ("own_s", *PHASES)
@@ -64,7 +66,7 @@ class ResourceSpreads:
 def time_block(records: list[Record]) -> Block:
     """Of records of ``Progress`` that have a spread."""
     events: list[Any] = [record.event for record in records]
-    spreads = [event.spread for event in events]
+    spreads = _sketches.read(RankSpread, [event.spread for event in events])
     return {
         **origin_block(records),
         "step": np.array([event.step for event in events], float),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,8 +51,7 @@ class ThinTable:
         """Add rows, which may be some of those that were ``chosen``; see ``Table.append``."""
         self._table.append(block)
         self._rows += len(block["seq"])
-        width = sum(int(np.prod(column.shape[1:])) for column in block.values())
-        if self._rows * width > 2 * self._most:
+        if self._rows * _width(block) > 2 * self._most:
             self._forget()
 
     def columns(self, names: Sequence[str]) -> Columns:
@@ -62,7 +62,7 @@ class ThinTable:
         return self._shown
 
     def _thinned(self, whole: Columns) -> tuple[int, Columns]:
-        width = sum(int(np.prod(column.shape[1:])) for column in whole.values())
+        width = _width(whole)
         if self._level == 0 and whole.rows * width <= self._most:
             return 0, whole
         level, kept = thinned(whole, self._most // width, self._level)
@@ -107,6 +107,11 @@ def newest(rows: Block, count: int) -> np.ndarray:
     """Which rows are the ``count`` newest: bool, shape (rows,)."""
     order = np.lexsort((rows["seq"], rows["engine"], rows["time_s"]))
     return _marked(order[len(order) - min(count, len(order)) :], len(order))
+
+
+def _width(block: Block) -> int:
+    """Numbers in a row."""
+    return sum(math.prod(column.shape[1:]) for column in block.values())
 
 
 def _marked(at: np.ndarray, rows: int) -> np.ndarray:

@@ -90,8 +90,8 @@ class Started(Event, frozen=True):
     baseline_samples_per_s: float | None = None
 
 
-class Progress(Event, frozen=True):
-    """How the training stands after a step.
+class Standing(Event, frozen=True):
+    """How the training stands after a step, but for where each rank's time went.
 
     Attributes:
         step: steps finished since the run began.
@@ -101,8 +101,6 @@ class Progress(Event, frozen=True):
         learning_rate: of the last step.
         samples_per_s: of all ranks together; None where the data does not tell.
         step_time_s: of the slowest rank, mean since the last report.
-        ranks: where each rank's time went; None where there are too many to tell each.
-        spread: where their time went, then.
     """
 
     step: int
@@ -112,6 +110,16 @@ class Progress(Event, frozen=True):
     learning_rate: Number
     samples_per_s: float | None = None
     step_time_s: float = 0.0
+
+
+class Progress(Standing, frozen=True):
+    """How the training stands after a step.
+
+    Attributes:
+        ranks: where each rank's time went; None where there are too many to tell each.
+        spread: where their time went, then.
+    """
+
     ranks: RankTimes | None = None
     spread: RankSpread | None = None
 
@@ -244,9 +252,8 @@ class Ended(Event, frozen=True):
     epoch: int = 0
 
 
-AnyEvent = (
+OtherEvent = (
     Started
-    | Progress
     | EpochEnded
     | Evaluated
     | CheckpointWritten
@@ -262,6 +269,9 @@ AnyEvent = (
     | Dropped
     | Ended
 )
+"""All but ``Progress``, of which nearly all of a journal is."""
+
+AnyEvent = Progress | OtherEvent
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

@@ -29,6 +29,7 @@ from interactive_dl.telemetry._blocks import (
 )
 from interactive_dl.telemetry._columns import Block, Columns, Table, age_of_row
 from interactive_dl.telemetry._seen import Seen
+from interactive_dl.telemetry._sketches import UNTOLD, Sketch
 from interactive_dl.telemetry._spreads import ResourceSpreads, TimeSpread
 from interactive_dl.telemetry._thinning import ThinTable
 from interactive_dl.telemetry._timeline import Timeline, age
@@ -140,6 +141,7 @@ class History:
         self._others: dict[type, Timeline] = {kind: Timeline() for kind in _RARE}
         self._takes: dict[type, Callable[[list[Record]], None]] = {
             Progress: self._take_reports,
+            Sketch: self._take_reports,
             EpochEnded: lambda records: self._epochs.append(epochs_block(records)),
             Resources: self._take_resources,
             LogLine: self._log.extend,
@@ -194,14 +196,16 @@ class History:
     def _take_reports(self, records: list[Record]) -> None:
         reports = reports_block(records)
         self._progress.append(reports)
-        each = [record for record in records if record.event.ranks is not None]  # type: ignore[union-attr]
+        each = [record for record in records if record.event.ranks not in UNTOLD]  # type: ignore[union-attr]
         _add_chosen(self._ranks, each, ranks_block, reports if len(each) == len(records) else None)
         if len(each) < len(records):
-            _add_chosen(self._spread, _with_spread(records), _spreads.time_block)
+            spread = [record for record in records if record.event.spread not in UNTOLD]  # type: ignore[union-attr]
+            _add_chosen(self._spread, spread, _spreads.time_block)
 
     def _take_resources(self, records: list[Record]) -> None:
         _add_chosen(self._resources, records, resources_block)
-        _add_chosen(self._resource_spread, _with_spread(records), _spreads.resource_block)
+        spread = [record for record in records if record.event.spread is not None]  # type: ignore[union-attr]
+        _add_chosen(self._resource_spread, spread, _spreads.resource_block)
 
     def _take_dropped(self, records: list[Record]) -> None:
         dropped: list[Any] = [record.event for record in records]
@@ -431,8 +435,3 @@ def _add_chosen(
     if records:
         kept = table.chosen(origin or origin_block(records))
         table.append(block_of(list(compress(records, kept.tolist()))))
-
-
-def _with_spread(records: list[Record]) -> list[Record]:
-    """Those that tell not each of the ranks."""
-    return [record for record in records if record.event.spread is not None]  # type: ignore[union-attr]

@@ -21,11 +21,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from interactive_dl.errors import JournalError
+from interactive_dl.telemetry._sketches import SketchRecord
 from interactive_dl.telemetry.events import RECORDER, Record
 
 FORMAT = 1
@@ -112,9 +113,13 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
 
 
 _RECORDS = msgspec.json.Decoder(Record)
+_SKETCHES = msgspec.json.Decoder(SketchRecord)
 _BRIEF = msgspec.json.Decoder(Brief)
 _HEADER = b'{"journal":'
 _OUTCOMES = (b'"Ended"', b'"StateChanged"')
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class Origin(NamedTuple):
@@ -303,6 +308,17 @@ def decode(chunk: Chunk, of: str) -> list[Record]:
     Raises:
         JournalError: a line is no record that this version knows.
     """
+    return _decoded(chunk, of, _RECORDS)
+
+
+def sketches(chunk: Chunk, of: str) -> Sequence[Record]:
+    """As ``decode``, in half the time, for a ``History``, which reads what is told of the ranks
+    itself (``_sketches.read``); only then it may turn out to be wrong.
+    """
+    return _decoded(chunk, of, _SKETCHES)
+
+
+def _decoded(chunk: Chunk, of: str, decoder: msgspec.json.Decoder[AnyRecord]) -> list[AnyRecord]:
     data = chunk.data
     if chunk.offset == 0 and data:
         end = data.index(b"\n") + 1
@@ -310,7 +326,7 @@ def decode(chunk: Chunk, of: str) -> list[Record]:
         data = data[end:]
     try:
         with _no_collections():
-            return _RECORDS.decode_lines(data)
+            return decoder.decode_lines(data)
     except msgspec.MsgspecError as error:
         raise JournalError(
             f"A line of {of} after byte {chunk.offset} is no record that this version of"

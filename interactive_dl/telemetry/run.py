@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ TIMEOUT_S = 30.0
 _ANSWER_S = 5.0
 _LOG = logging.getLogger(__name__)
 
-Callback = Callable[["Run", list[Record]], None]
+Callback = Callable[["Run", Sequence[Record]], None]
 
 
 @dataclass(frozen=True)
@@ -260,11 +261,12 @@ class Run:
 
     def _take(self, part: journal.Chunk) -> None:
         """Called by the follower's thread: add a part, tell who subscribed."""
-        records = journal.decode(part, self.id)
-        if records:
-            self._followed.extend(records)
+        sketches = journal.sketches(part, self.id)
+        if sketches:
+            self._followed.extend(sketches)
+        records = _Unread(part, self.id, len(sketches))
         with self._news:
-            callbacks = list(self._callbacks) if records else []
+            callbacks = list(self._callbacks) if sketches else []
             if callbacks:  # they may take their time
                 self._news.notify_all()
         for callback in callbacks:
@@ -276,6 +278,23 @@ class Run:
     def _notice(self) -> None:
         with self._news:
             self._news.notify_all()
+
+
+class _Unread(Sequence[Record]):
+    """The records of a part, read when somebody looks: some only want to know that they came."""
+
+    def __init__(self, part: journal.Chunk, run: str, count: int) -> None:
+        self._part, self._run, self._count = part, run, count
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        return journal.decode(self._part, self._run)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._records[at]
 
 
 class Runs(Mapping[str, Run]):

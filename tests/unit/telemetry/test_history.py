@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interactive_dl.telemetry import events
+from interactive_dl.telemetry import events, journal
 from interactive_dl.telemetry.events import RECORDER, Record
 from interactive_dl.telemetry.history import LOG_LINES, History
 from interactive_dl.telemetry.steering import Pause, SetKnobs, Stop
@@ -104,6 +104,14 @@ def test_the_order_of_records_makes_no_difference(
     assert everything(history_of(*shuffled)) == everything(history_of(*records))
 
 
+@given(some_records())
+def test_records_as_they_are_sketched_make_the_same_history(records: list[Record]) -> None:
+    lines = b"".join(events.encode(record) + b"\n" for record in records)
+    chunk = journal.Chunk(offset=1, data=lines, size=1 + len(lines))
+    sketched = history_of(*journal.sketches(chunk, "run"))
+    assert everything(sketched) == everything(history_of(*records))
+
+
 @given(some_records(), st.data())
 def test_looking_in_between_makes_no_difference(records: list[Record], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(records))
@@ -112,6 +120,23 @@ def test_looking_in_between_makes_no_difference(records: list[Record], data: st.
         looked_at.add(record)
         everything(looked_at)
     assert everything(looked_at) == everything(history_of(*records))
+
+
+@given(some_records())
+def test_one_record_at_a_time_makes_no_difference(records: list[Record]) -> None:
+    history = History()
+    for record in records:
+        history.add(record)
+    assert everything(history) == everything(history_of(*records))
+
+
+def test_many_small_parts_make_the_same_columns_as_one() -> None:
+    steps = np.random.default_rng(1).permutation(300).tolist()
+    records = told(*(progress(step, ranks=step % 3, loss=float(step)) for step in steps))
+    history = History()
+    for record in records:
+        history.add(record)
+    assert everything(history) == everything(history_of(*records))
 
 
 @given(some_records(), st.data())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from interactive_dl.telemetry import events, spread
+from interactive_dl.telemetry import events, journal, spread
 from interactive_dl.telemetry.events import Record
 from interactive_dl.telemetry.history import History
 
@@ -192,14 +194,24 @@ def test_a_version_from_before_there_were_spreads_reads_new_journals() -> None:
     assert msgspec.json.decode(line, type=_OldRecord).event.cpu_percent == ()
 
 
-def test_a_history_has_the_spread_of_each_report() -> None:
-    history = History()
+def sketched(records: list[Record]) -> Sequence[Record]:
+    lines = b"".join(events.encode(record) + b"\n" for record in records)
+    return journal.sketches(journal.Chunk(1, lines, 1 + len(lines)), "r")
+
+
+@pytest.mark.parametrize("read", [list, sketched])
+def test_a_history_has_the_spread_of_each_report(
+    read: Callable[[list[Record]], Sequence[Record]],
+) -> None:
+    records = []
     slow = some_times(200)
     slow["compute_s"][77] = 5.0
     for seq, times in enumerate((some_times(2), slow, some_times(300))):
         event = events.Progress(seq + 1, 0, 1, {}, 0.1, **spread.time_fields(times))
-        history.add(Record("r", 0, seq, float(seq), event))
-    history.add(Record("r", 0, 3, 3.0, spread.resources(usage(200, gpus=False))))
+        records.append(Record("r", 0, seq, float(seq), event))
+    records.append(Record("r", 0, 3, 3.0, spread.resources(usage(200, gpus=False))))
+    history = History()
+    history.extend(read(records))
     found = history.time_spread
     assert history.rank_times.step.tolist() == [1]
     assert (found.step.tolist(), found.ranks.tolist()) == ([2, 3], [200, 300])
