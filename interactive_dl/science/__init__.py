@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NAMES = {
     "digits": "interactive_dl.science.digits",
     "rpv": "interactive_dl.science.rpv.case",
+    "hep": "interactive_dl.science.hep.case",
+    "convnets": "interactive_dl.science.convnets.case",
 }
 """Modules of the cases, by name; each has its case as ``CASE``."""
 

@@ -66,10 +66,15 @@ def generate(count: int, *, size: int = 32, seed: int = 0, start: int = 0) -> Ev
         y[index] = is_signal
         hist[index] = detector.image(rng, partons, size)
         passes_cuts[index] = selection.passes(selection.find_jets(rng, partons))
-    return Events(hist, y, _weights(y), passes_cuts)
+    return Events(hist, y, event_weights(y), passes_cuts)
 
 
-def _weights(y: np.ndarray) -> np.ndarray:
+def event_weights(y: np.ndarray) -> np.ndarray:
+    """How many events each of a sample stands for at 100 / fb: float32, shape (events,).
+
+    Args:
+        y: 1 for signal, 0 for background, shape (events,).
+    """
     signal = y == 1
     each = [
         events.BACKGROUND_FB / max(int((~signal).sum()), 1),
