@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from interactive_dl.data.batches import Batches
-from interactive_dl.engine import _rate, group
+from interactive_dl.engine import _lag, _rate, group
 from interactive_dl.engine._checkpoint import begin_at, metric_state
 from interactive_dl.engine._fit_context import FitContext
 from interactive_dl.engine._growth import Growth
@@ -70,6 +70,7 @@ def admit(
         PeerFailedError: a rank died meanwhile.
     """
     old, optimizers = group.current(), distributed_optimizers(model)
+    _lag.settle(model)
     metrics = old.allgather(metric_state(model) if context.position.batch else [])
     entry = Entry(
         run=run,
@@ -81,7 +82,7 @@ def admit(
         goes_back=context.goes_back,
         members=old.size,
         reductions=[reduction_of(one) for one in optimizers],
-        schedules=[_rate.schedule_of(one) for one in optimizers],
+        schedules=[_rate.schedule_of(part) for one in optimizers for part in _rate.parts(one)],
         batch_sizes=[getattr(one, "batch_size", None) for one in context.data],
     )
     wanted = growth.admit(old)
@@ -124,8 +125,9 @@ def _take_over(optimizers: list[Any], entry: Entry) -> None:
         )
     for optimizer, reduction in zip(optimizers, entry.reductions, strict=True):
         attach(optimizer, reduction)
-    for optimizer, schedule in zip(optimizers, entry.schedules, strict=True):
-        _rate.set_schedule(optimizer, schedule)
+    parts = [part for one in optimizers for part in _rate.parts(one)]
+    for part, schedule in zip(parts, entry.schedules, strict=True):
+        _rate.set_schedule(part, schedule)
 
 
 def _begin(

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from interactive_dl.engine import _fit_context
+from interactive_dl.engine._normalization import synchronized_layers
 from interactive_dl.engine._reduction import reduction_of
 from interactive_dl.engine.group import Group, current
 from interactive_dl.errors import DriftError, TrainingError
@@ -38,6 +39,7 @@ class SamePlan(keras.callbacks.Callback):
             "epochs": self.params.get("epochs"),
             "steps per epoch": self.params.get("steps"),
             "reduction": reduction_of(self.model.optimizer),
+            "synchronized normalizations": len(synchronized_layers(self.model)),
         }
         plans = group.allgather(plan)
         for item in plan:

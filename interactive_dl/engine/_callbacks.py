@@ -17,6 +17,7 @@ from interactive_dl.engine._live import Live
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
 from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._recovery import ON_RANK_LOSS, OnRankLoss
+from interactive_dl.engine._stages import StageOrder
 from interactive_dl.engine._warmup import LearningRateWarmup
 from interactive_dl.engine.group import current
 from interactive_dl.engine.knobs import Knob
@@ -43,8 +44,8 @@ def callbacks(
 
     Always: the ranks' plans are compared, rank 0's state is broadcast, the ranks' random numbers
     are parted, metrics and moving statistics are averaged, ``samples_per_s`` is logged, drifting
-    weights raise. The run is written to a journal while it goes on, and takes commands:
-    ``cluster.runs[name]`` in the notebook.
+    weights raise, the optimizers of an ``engine.Stages`` follow one another. The run is written to
+    a journal while it goes on, and takes commands: ``cluster.runs[name]`` in the notebook.
 
     Args:
         name: the run's name.
@@ -91,6 +92,7 @@ def callbacks(
         BroadcastState(),
         noise,
         EpochOrder(),
+        StageOrder(is_loud=bool(verbose) and current().rank == 0),
         AverageStatistics(),
         MetricAverage(),
         Throughput(),

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from interactive_dl.data.batches import Batches
+from interactive_dl.engine import _lag
 from interactive_dl.engine._fit_context import FitContext, context_of
 from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._position import Position
@@ -60,6 +61,7 @@ class Checkpoint(keras.callbacks.Callback):
         """
         group, context = current(), context_of(self.model)
         position = context.position
+        _lag.settle(self.model)
         metrics = group.allgather(metric_state(self.model)) if position.batch else None
         if group.rank == 0:
             note = {

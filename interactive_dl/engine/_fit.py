@@ -22,6 +22,8 @@ from interactive_dl.engine import (
     _fit_context,
     _growth,
     _joining,
+    _lag,
+    _normalization,
     _phases,
     _program,
     _recovery,
@@ -74,6 +76,8 @@ def _prepare(model: keras.Model) -> None:
     """
     lift_out_of_loss_scaling(model.optimizer)
     reductions = [reduction_of(optimizer) for optimizer in distributed_optimizers(model)]
+    if reductions:
+        _normalization.name_collectives(model)
     if reductions and getattr(model, _COMPILED_WITH, None) != reductions:
         object.__setattr__(model, _COMPILED_WITH, reductions)
         model.train_function = None  # may have been compiled before the optimizer was distributed
@@ -225,11 +229,13 @@ def _live_of(callbacks: Any) -> Any:
 
 
 def _time_steps(model: keras.Model, context: _fit_context.FitContext) -> None:
-    """Have the model's ``train_step`` tell the clock when its batch is there, during this ``fit``.
+    """Have the model's ``train_step`` tell the clock when its batch is there, and begin what lags,
+    during this ``fit``.
 
     A step that was compiled before, by a ``fit`` of the same model, tells it already.
     """
-    object.__setattr__(model, "train_step", _phases.clock().timed(model.train_step))
+    step = _phases.clock().timed(_lag.launching(model, model.train_step))
+    object.__setattr__(model, "train_step", step)
     context.exits.callback(object.__delattr__, model, "train_step")
 
 

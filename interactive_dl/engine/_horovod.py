@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
+
+from interactive_dl.engine import _half
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -110,6 +112,69 @@ def is_collective_error(error: BaseException) -> bool:
     return module.startswith("tensorflow") and "orovod" in str(error)
 
 
+def differentiable_sum(framework: Framework, tensor: Any, *, name: str) -> Any:
+    """``tensor`` summed over all ranks, within a model.
+
+    Its gradient is that of the sum of all ranks' losses: the sum of the ranks' gradients. Averaged
+    over the ranks, as gradients of weights are, that is the gradient of the mean loss.
+
+    Args:
+        framework: whose tensor it is.
+        tensor: the same shape on every rank.
+        name: the same on every rank; may be summed several times in a step.
+    """
+    return _DIFFERENTIABLE_SUMS[framework](tensor, name)
+
+
+def _sum_in_tensorflow(tensor: Any, name: str) -> Any:
+    import horovod.tensorflow as hvd
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():  # operations of one graph may run at the same time
+        name = tf.compat.v1.get_default_graph().unique_name(name)
+    options = {"op": hvd.Sum, "ignore_name_scope": True}
+
+    @tf.custom_gradient
+    def summed(tensor: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            return hvd.allreduce(upstream, name=f"{name}.gradient", **options)
+
+        return hvd.allreduce(tensor, name=name, **options), gradient
+
+    return summed(tensor)
+
+
+def _sum_in_torch(tensor: Any, name: str) -> Any:
+    if tensor.is_meta:  # Keras is finding out shapes
+        return tensor
+    return _torch_sum().apply(tensor, name)
+
+
+@cache
+def _torch_sum() -> Any:
+    import horovod.torch as hvd
+    import torch
+
+    class Summed(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, tensor: Any, name: str) -> Any:
+            context.name = name
+            return hvd.allreduce(tensor.contiguous(), name=name, op=hvd.Sum)
+
+        @staticmethod
+        def backward(context: Any, upstream: Any) -> Any:
+            name = f"{context.name}.gradient"
+            return hvd.allreduce(upstream.contiguous(), name=name, op=hvd.Sum), None
+
+    return Summed
+
+
+_DIFFERENTIABLE_SUMS: dict[Framework, Callable[[Any, str], Any]] = {
+    "tensorflow": _sum_in_tensorflow,
+    "torch": _sum_in_torch,
+}
+
+
 def reduce(
     framework: Framework,
     tensors: Sequence[Any],
@@ -125,15 +190,80 @@ def reduce(
         tensors: dense tensors or ``tf.IndexedSlices`` (made dense); same shapes on every rank.
         name: the same on every rank and unique among the collectives in flight.
         op: ``average``, ``sum`` or ``adasum`` (ranks must be a power of two).
-        compression: ``fp16`` halves the traffic, at half precision.
+        compression: ``fp16`` halves the traffic, at half precision, guarded against overflow
+            (``_half``; not with Adasum).
 
     Returns:
         The combined tensors, in order, with the shapes and dtypes they came with.
     """
+    if op == "adasum":
+        return _adasum(framework, tensors, name, compression)
+    return begin_reduce(framework, tensors, name=name, op=op, compression=compression)()
+
+
+def begin_reduce(
+    framework: Framework,
+    tensors: Sequence[Any],
+    *,
+    name: str,
+    op: ReduceOp,
+    compression: Compression,
+) -> Callable[[], list[Any]]:
+    """Begin what ``reduce`` does, by average or sum, and go on meanwhile.
+
+    On TensorFlow the operation is part of the compiled step, which runs it when ``tensors`` are
+    there, beside whatever does not need its results; on torch it is in flight at once.
+
+    Returns:
+        A function that waits and gives the combined tensors.
+    """
+    begin = _begin_in_tensorflow if framework == "tensorflow" else _begin_in_torch
+    return begin(list(tensors), name, op, compression)
+
+
+def _begin_in_tensorflow(
+    tensors: list[Any], name: str, op: ReduceOp, compression: Compression
+) -> Callable[[], list[Any]]:
+    import horovod.tensorflow as hvd
+    import tensorflow as tf
+
+    tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+    options: dict[str, Any] = {"name": name, "ignore_name_scope": True}
+    if compression == "none":
+        kind = hvd.Average if op == "average" else hvd.Sum
+        combined = hvd.grouped_allreduce(tensors, op=kind, **options)
+    else:
+        ranks = hvd.size_op()
+        halves = _half.halve_tensorflow(tensors, ranks)
+        halves = hvd.grouped_allreduce(halves, op=hvd.Sum, **options)
+        factor = ranks if op == "sum" else tf.ones_like(ranks)
+        combined = _half.restore_tensorflow(halves, tensors, factor)
+    return lambda: list(combined)
+
+
+def _begin_in_torch(
+    tensors: list[Any], name: str, op: ReduceOp, compression: Compression
+) -> Callable[[], list[Any]]:
+    import horovod.torch as hvd
+
+    if compression == "none":
+        kind = hvd.Average if op == "average" else hvd.Sum
+        handle = hvd.grouped_allreduce_async(tensors, name=name, op=kind)
+        return lambda: list(hvd.synchronize(handle))
+    ranks = hvd.size()
+    halves = _half.halve_torch(tensors, ranks)
+    handle = hvd.grouped_allreduce_async(halves, name=name, op=hvd.Sum)
+    factor = ranks if op == "sum" else 1
+    return lambda: _half.restore_torch(hvd.synchronize(handle), tensors, factor)
+
+
+def _adasum(
+    framework: Framework, tensors: Sequence[Any], name: str, compression: Compression
+) -> list[Any]:
+    """Horovod 0.28's grouped form fails on TensorFlow (an unbound variable)."""
     hvd = library(framework)
     options: dict[str, Any] = {
-        "name": name,
-        "op": {"average": hvd.Average, "sum": hvd.Sum, "adasum": hvd.Adasum}[op],
+        "op": hvd.Adasum,
         "compression": getattr(hvd.Compression, compression),
     }
     if framework == "tensorflow":
@@ -141,9 +271,7 @@ def reduce(
 
         tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
         options["ignore_name_scope"] = True
-    if op == "adasum":  # Horovod 0.28's grouped form fails on TensorFlow (an unbound variable)
-        return [
-            hvd.allreduce(tensor, **{**options, "name": f"{name}.{index}"})
-            for index, tensor in enumerate(tensors)
-        ]
-    return list(hvd.grouped_allreduce(list(tensors), **options))
+    return [
+        hvd.allreduce(tensor, name=f"{name}.{index}", **options)
+        for index, tensor in enumerate(tensors)
+    ]

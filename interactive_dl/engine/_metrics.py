@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from interactive_dl.engine import _fit_context
+from interactive_dl.engine import _fit_context, _lag
 from interactive_dl.engine.group import current
 
 
@@ -25,6 +25,7 @@ class AverageStatistics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Average before whatever comes at the end of an epoch, a checkpoint say."""
         average_statistics(self.model)
+        _lag.settle(self.model)
 
 
 class MetricAverage(keras.callbacks.Callback):

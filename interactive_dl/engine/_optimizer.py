@@ -58,12 +58,13 @@ def distribute(
 
 
 def _accumulating(optimizer: Any, steps: int) -> Any:
-    config = optimizer.get_config()
-    if "inner_optimizer" in config:
+    if type(optimizer).apply is not keras.optimizers.Optimizer.apply:
+        kind = type(optimizer).__name__
         raise ValueError(
-            "gradient_accumulation_steps belongs to the optimizer inside the loss scaling:"
+            f"gradient_accumulation_steps belongs to the optimizer inside {kind}:"
             " keras.optimizers.SGD(..., gradient_accumulation_steps=4)."
         )
+    config = optimizer.get_config()
     return type(optimizer).from_config({**config, "gradient_accumulation_steps": steps})
 
 

@@ -7,9 +7,29 @@ from typing import Any
 import keras
 
 
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that updates, without what is around it (loss scaling, LARC, stages)."""
+    while True:
+        if hasattr(optimizer, "inner_optimizer"):
+            optimizer = optimizer.inner_optimizer
+        elif hasattr(optimizer, "in_charge"):
+            optimizer = optimizer.in_charge()
+        else:
+            return optimizer
+
+
+def parts(optimizer: Any) -> list[Any]:
+    """Those with a rate of their own: one, or those of all stages."""
+    if hasattr(optimizer, "inner_optimizer"):
+        return parts(optimizer.inner_optimizer)
+    if hasattr(optimizer, "in_charge"):
+        return [part for stage in optimizer.optimizers for part in parts(stage)]
+    return [optimizer]
+
+
 def has_fixed_rate(optimizer: Any) -> bool:
     """Whether there is one learning rate, a variable and not a schedule of the optimizer's own."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = innermost(optimizer)
     if isinstance(inner, keras.optimizers.MultiOptimizer):
         return False
     return not isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
@@ -17,14 +37,14 @@ def has_fixed_rate(optimizer: Any) -> bool:
 
 def schedule_of(optimizer: Any) -> Any:
     """The optimizer's own schedule; None where its rate is a plain number."""
-    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    rate = getattr(innermost(optimizer), "_learning_rate", None)
     return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
 
 
 def set_schedule(optimizer: Any, schedule: Any) -> None:
     """Give the optimizer another's ``schedule_of``, before its first step; None leaves it."""
     if schedule is not None:
-        getattr(optimizer, "inner_optimizer", optimizer)._learning_rate = schedule
+        innermost(optimizer)._learning_rate = schedule
 
 
 def get_rate(optimizer: Any) -> float:
@@ -59,7 +79,9 @@ def set_rate(optimizer: Any, value: float, *, momentum_correction: bool) -> None
 
 
 def _velocities(optimizer: Any) -> list[Any]:
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = innermost(optimizer)
     if not isinstance(inner, keras.optimizers.SGD) or not inner.momentum:
         return []
-    return list(inner.momentums)
+    if not getattr(inner, "has_rate_in_velocity", True):
+        return []
+    return list(getattr(inner, "momentums", []))  # there are none before it is built

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import keras
 
 from interactive_dl.data.batches import Batches
-from interactive_dl.engine import _rate, failures, group
+from interactive_dl.engine import _lag, _rate, failures, group
 from interactive_dl.engine._broadcast import broadcast_variables
 from interactive_dl.engine._checkpoint import begin_at, metric_state
 from interactive_dl.engine._fit_context import FitContext
@@ -95,6 +95,7 @@ def recover(
         new = group.form(set(old.engines) - set(without))
         try:
             root = _agree(model, context, new)
+            _lag.settle(model)
             metrics = new.allgather(root.metrics)
             break
         except PeerFailedError as error:
@@ -160,9 +161,10 @@ def rate_change(rule: Rule | None, old: int, new: int) -> float:
 def scale_rates(model: keras.Model, factor: float) -> None:
     """Multiply the learning rates that are plain numbers."""
     for optimizer in distributed_optimizers(model):
-        if _rate.has_fixed_rate(optimizer):
-            rate = _rate.get_rate(optimizer) * factor
-            _rate.set_rate(optimizer, rate, momentum_correction=True)
+        for part in _rate.parts(optimizer):
+            if _rate.has_fixed_rate(part):
+                rate = _rate.get_rate(part) * factor
+                _rate.set_rate(part, rate, momentum_correction=True)
 
 
 def _reason(old: Group, rank: int) -> str:

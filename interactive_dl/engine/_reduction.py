@@ -7,7 +7,7 @@ reduces nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -48,6 +48,33 @@ class Reduction:
         reduced = iter(clock.reduced(combined, ready))
         return [None if gradient is None else next(reduced) for gradient in gradients]
 
+    def begin(self, tensors: Sequence[Any]) -> Callable[[list[Any]], tuple[list[Any], list[Any]]]:
+        """Begin to combine tensors that are there before the step computes.
+
+        The control word travels with them, as the step was begun.
+
+        Returns:
+            A function of this step's own gradients, which waits, and gives the combined tensors and
+            those gradients; to be called once they are computed.
+        """
+        word, clock = _control.word(), _phases.clock()
+        arrive = _horovod.begin_reduce(
+            _horovod.keras_framework(),
+            [*tensors, word.send()],
+            name=self.name,
+            op=self.op,
+            compression=self.compression,
+        )
+
+        def wait(gradients: list[Any]) -> tuple[list[Any], list[Any]]:
+            gradients, ready = clock.gradients_ready(gradients)
+            *combined, said = arrive()
+            word.receive(said)
+            all_there = clock.reduced([*combined, *gradients], ready)
+            return all_there[: len(combined)], all_there[len(combined) :]
+
+        return wait
+
     def _combine(self, tensors: Sequence[Any]) -> list[Any]:
         """The last tensor is the control word, of which a mean or a sum is wanted."""
         framework = _horovod.keras_framework()
@@ -80,6 +107,11 @@ def lift_out_of_loss_scaling(optimizer: Any) -> None:
     """
     inner = getattr(optimizer, "inner_optimizer", None)
     reduction = reduction_of(inner)
+    if reduction is not None and hasattr(inner, "launch"):
+        raise ValueError(
+            "Gradient lag does not work under loss scaling: the gradients of one step would be"
+            " judged and unscaled by another's. Train in float32 or bfloat16, or without lag."
+        )
     if reduction is not None and reduction_of(optimizer) is None:
         _detach(inner)
         attach(optimizer, reduction)
@@ -95,11 +127,19 @@ def attach(optimizer: Any, reduction: Reduction) -> None:
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         lift_out_of_loss_scaling(optimizer)
-    if type(optimizer).apply is keras.optimizers.Optimizer.apply:
+    if hasattr(optimizer, "launch"):
+        _check_lag(reduction)
+    elif type(optimizer).apply is keras.optimizers.Optimizer.apply:
         optimizer._clip_gradients = MethodType(_reduce_then_clip, optimizer)
     else:
         optimizer.apply = MethodType(_reduce_then_apply, optimizer)
     setattr(optimizer, _ATTRIBUTE, reduction)
+
+
+def _check_lag(reduction: Reduction) -> None:
+    """An optimizer with gradient lag reduces by itself; its waiting gradients may be averaged."""
+    if reduction.op == "adasum":
+        raise ValueError("Gradient lag combines by average or sum, but got op='adasum'.")
 
 
 def _detach(optimizer: Any) -> None:

@@ -8,6 +8,7 @@ import keras
 
 from interactive_dl.engine import _rate
 from interactive_dl.engine._fit_context import batches_before, is_rate_steered, rate_factor
+from interactive_dl.engine._stages import stages_of
 from interactive_dl.engine.group import current
 from interactive_dl.engine.schedules import warmup_factor
 
@@ -54,6 +55,12 @@ class LearningRateWarmup(keras.callbacks.Callback):
             raise ValueError(
                 "The warm-up changes the learning rate at every step, but the number of steps per"
                 " epoch is not known. Give fit(steps_per_epoch=...)."
+            )
+        stages = stages_of(self.model.optimizer)
+        if stages is not None and any(0 < at < self.warmup_epochs for at in stages.epochs):
+            raise ValueError(
+                f"The warm-up must end before the next optimizer takes over, but got"
+                f" warmup_epochs={self.warmup_epochs} and stages from epochs {stages.epochs}."
             )
         if self.full_rate is None:
             self.full_rate = _rate.get_rate(self.model.optimizer)

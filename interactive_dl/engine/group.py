@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _devices, _horovod, _waiting, world
 from interactive_dl.engine._handshake import OutdatedError
+from interactive_dl.engine._tuning import Tuning
 from interactive_dl.errors import GroupError, PeerFailedError
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def init(
     *,
     engines: Iterable[int] | None = None,
     framework: _horovod.Framework | None = None,
+    tuning: Tuning | None = None,
 ) -> Group:
     """Join the group of the engines that this cell runs on, and start Horovod on it.
 
@@ -162,19 +164,33 @@ def init(
         engines: stable ids of the members; by default those that the cell was sent to (the whole
             world, or a subset under ``%%px --targets``), under ``mpiexec`` all of them.
         framework: whose Horovod to start; by default that of Keras's backend.
+        tuning: how Horovod gathers tensors into messages; by default as before. Another tuning
+            restarts Horovod. Alike on every member.
 
     Raises:
         GroupError: a member is dead, busy or did not call ``init()``.
+        ValueError: the members' tunings differ. On every member.
     """
     chosen = framework or _horovod.keras_framework()
     if not _STATE.stands_in:
         meeting = world.meet(engines, word=_STATE.token)
         if not _is_kept_by(meeting):
             _regroup(meeting)
+        if tuning is not None:
+            _tune(tuning)
         ensure_framework(chosen)
     if seed is not None:
         _seed(seed)
     return current()
+
+
+def _tune(tuning: Tuning) -> None:
+    """Stop Horovod where it is to start with another tuning; all members call it."""
+    tunings = current().allgather(tuning)
+    if any(one != tuning for one in tunings):
+        raise ValueError(f"All members must have the same tuning, but got, by rank: {tunings}.")
+    if any(current().allgather(tuning.apply())):
+        _horovod.shutdown()
 
 
 def form(engines: Collection[int], timeout_s: float = 20.0) -> Group:

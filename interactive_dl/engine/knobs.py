@@ -103,16 +103,20 @@ def check(knobs: Mapping[str, Knob], values: Mapping[str, object]) -> dict[str, 
 
 
 def _of_optimizer(optimizer: Any) -> Iterator[Knob]:
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = _rate.innermost(optimizer)
     if isinstance(inner, keras.optimizers.MultiOptimizer):
         return  # each of its optimizers has knobs of its own, under the same names
-    if _rate.has_fixed_rate(optimizer):
+    parts = _rate.parts(optimizer)
+    if any(_rate.has_fixed_rate(part) for part in parts):
         yield Knob(
             "learning_rate",
             get=lambda: _rate.get_rate(optimizer),
             set=lambda value: _rate.set_rate(optimizer, value, momentum_correction=False),
             low=0.0,
+            refusal=_needs_fixed_rate(optimizer),
         )
+    if len(parts) > 1:
+        return  # each stage's optimizer has knobs of its own, under the same names
     for name in ("momentum", "beta_1", "beta_2", "rho"):
         if isinstance(getattr(inner, name, None), float):
             yield _compiled(inner, name, high=_BELOW_ONE, refusal=_needs_slots(inner, name))
@@ -170,6 +174,17 @@ def _compiled(
         needs_retrace=True,
         refusal=refusal,
     )
+
+
+def _needs_fixed_rate(optimizer: Any) -> Callable[[float], str | None]:
+    """Of several stages, some may have a rate and some a schedule."""
+
+    def refusal(_value: float) -> str | None:
+        if _rate.has_fixed_rate(optimizer):
+            return None
+        return "the optimizer in charge has a schedule of its own."
+
+    return refusal
 
 
 def _needs_slots(optimizer: Any, name: str) -> Callable[[float], str | None]:
