@@ -4,7 +4,7 @@ SETUP = $(PYTHON) -m deploy.setup
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 export TORCH GPU
 
-.PHONY: help setup demo test lab centre bench check clean
+.PHONY: help setup demo test lab centre bench science check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ bench:  ## set up with torch, run the benchmarks
 	@.venv/bin/python tests/benchmarks/search.py
 	@.venv/bin/python tests/benchmarks/board.py
 	@.venv/bin/python tests/benchmarks/interrupts.py
+
+science: setup  ## train all seed cases with five seeds and controls, write docs/science.md
+	@.venv/bin/python tests/benchmarks/science.py
 
 check: setup  ## ruff, mypy, import-linter, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh

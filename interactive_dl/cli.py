@@ -13,7 +13,7 @@ from typing import Any
 
 import interactive_dl
 from interactive_dl import science
-from interactive_dl.bench import case
+from interactive_dl.bench import case, threads
 from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
@@ -113,6 +113,9 @@ def _add_science(commands: Any) -> None:
     run.add_argument("--engines", type=int, default=1, help="MPI ranks (default: 1)")
     case.add_arguments(run)
     run.set_defaults(run=_science_run)
+    tune = actions.add_parser("threads", help="how many threads train a case's network fastest")
+    threads.add_arguments(tune)
+    tune.set_defaults(run=_science_threads)
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
@@ -175,6 +178,11 @@ def _searches(chosen: argparse.Namespace) -> int:
     from interactive_dl.search import headless
 
     print(headless.listing((chosen.folder or runs_folder()).absolute()))
+    return 0
+
+
+def _science_threads(chosen: argparse.Namespace) -> int:
+    print(threads.table(threads.study(chosen)))
     return 0
 
 

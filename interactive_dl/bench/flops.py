@@ -47,14 +47,20 @@ def count(model: keras.Model) -> Flops:
     shapes = [(1, *each.shape[1:]) for each in model.inputs]
     if any(None in shape for shape in shapes):
         raise ValueError(f"The inputs' shapes must be known, but are {shapes}. Build it for one.")
-    return Flops(_count(model, shapes, _predict), _count(model, shapes, _gradient))
+    return Flops(_count(model, shapes, _predict), _count(model, shapes, gradient))
 
 
 def _predict(model: keras.Model, inputs: list[Any]) -> Any:
     return model(inputs if len(inputs) > 1 else inputs[0], training=False)
 
 
-def _gradient(model: keras.Model, inputs: list[Any]) -> Any:
+def gradient(model: keras.Model, inputs: list[Any]) -> Any:
+    """Gradient of the outputs' squares with respect to the trainable weights: what a step costs.
+
+    Args:
+        model: a network.
+        inputs: a tensor for each of its inputs, shape (batch, ...).
+    """
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
