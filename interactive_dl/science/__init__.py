@@ -23,6 +23,7 @@ NAMES = {
     "rpv": "interactive_dl.science.rpv.case",
     "hep": "interactive_dl.science.hep.case",
     "convnets": "interactive_dl.science.convnets.case",
+    "cosmoflow": "interactive_dl.science.cosmoflow.case",
 }
 """Modules of the cases, by name; each has its case as ``CASE``."""
 
