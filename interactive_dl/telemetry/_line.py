@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import zmq
@@ -18,13 +19,20 @@ _HEARTBEAT_MS = 5_000
 
 
 class Wake:
-    """Ends another thread's ``Line.wait``; set from any thread, any number of times."""
+    """Ends another thread's ``Line.wait``; set from any thread, any number of times.
+
+    The one that waits may close it meanwhile: there is nobody to be woken then. A signal may come
+    in the middle and set it, too.
+    """
 
     def __init__(self) -> None:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closing = threading.RLock()
 
     def set(self) -> None:
-        os.eventfd_write(self.descriptor, 1)
+        with self._closing:
+            if self.descriptor >= 0:
+                os.eventfd_write(self.descriptor, 1)
 
     @property
     def is_set(self) -> bool:
@@ -41,9 +49,10 @@ class Wake:
             return
 
     def close(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        with self._closing:
+            if self.descriptor >= 0:
+                os.close(self.descriptor)
+                self.descriptor = -1
 
 
 class Line:

@@ -11,6 +11,7 @@ from interactive_dl.telemetry.journal import Chunk
 
 _LONG_POLL_S = 1.0
 _RETRY_S = 0.5
+_LINGER_S = 1.0
 _PART_BYTES = 2**17  # what is made of them fits into a processor's cache, where adding it is faster
 
 
@@ -23,6 +24,7 @@ class Follower:
         take: gets each part, in its order, in the thread.
         notice: called in the thread after each problem, and each part that makes it, or finds it,
             up to date; by ``stop``, too.
+        lingers: whether to look now and then, once the journal is over, whether it goes on.
 
     Attributes:
         is_up_to_date: whether all has been read that was there when it began.
@@ -35,14 +37,18 @@ class Follower:
         source: Source,
         take: Callable[[Chunk], None],
         notice: Callable[[], None],
+        *,
+        lingers: bool = False,
     ) -> None:
         self.is_up_to_date = False
         self.problem: TelemetryError | None = None
         self._source = source
         self._take_part = take
         self._notice = notice
+        self._lingers = lingers
         self._feed: Feed | None = None
         self._stops = threading.Event()
+        self._woken = threading.Event()
         self._offset = 0
         self._thread = threading.Thread(target=self._read, name=name, daemon=True)
 
@@ -56,9 +62,14 @@ class Follower:
         """Begin."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Do not rest any longer: there may be something new."""
+        self._woken.set()
+
     def stop(self) -> None:
         """End the thread and wait for it; from a callback, without waiting."""
         self._stops.set()
+        self._woken.set()
         if feed := self._feed:
             feed.interrupt()
         if self._thread is not threading.current_thread():
@@ -80,7 +91,7 @@ class Follower:
             except TelemetryError as error:
                 self._fail(error)
                 return
-            self._stops.wait(_RETRY_S)
+            self._rest(_RETRY_S)
 
     def _read_from(self, feed: Feed) -> bool:
         """Read until the journal is over (True) or the feed has nothing to say (False)."""
@@ -90,9 +101,15 @@ class Follower:
                 return False
             for part in piece.chunk.parts(_PART_BYTES):
                 self._take(part)
-            if piece.is_over:
+            if piece.is_over and not self._lingers:
                 return True
+            if piece.is_over:
+                self._rest(_LINGER_S)
         return True
+
+    def _rest(self, seconds: float) -> None:
+        self._woken.wait(seconds)
+        self._woken.clear()
 
     def _take(self, part: Chunk) -> None:
         self._take_part(part)
