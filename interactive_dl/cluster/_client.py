@@ -28,6 +28,15 @@ class Client(ipyparallel.Client):
         super().__init__(*args, **options)
         self._notification_handlers[RESULTS_LOST] = self._handle_results_lost
 
+    def ask_queues(self) -> Any:
+        """Ask the hub how much waits and runs on each engine; ``queue_status`` without waiting.
+
+        Returns:
+            A future of its message; none comes from a hub that is being restarted.
+        """
+        content = {"targets": None, "verbose": False}
+        return self._send(self._query_stream, "queue_request", content=content)
+
     def _build_targets(self, targets: Any) -> tuple[list[bytes], list[int]]:
         idents, engines = super()._build_targets(targets)
         self._looked_up.metadata = RequestMetadata(targets=engines, cell=next(self._cells))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from interactive_dl.errors import JournalError, SearchNotFoundError
+from interactive_dl.errors import SearchNotFoundError
 from interactive_dl.search import _launching, words, worker
 from interactive_dl.telemetry import _address, journal
 
@@ -47,18 +47,14 @@ def find(name: str, cluster: Cluster | None, runs: str | Path | None) -> Found:
             f"Searches are found by name or id, but none is {name!r} in {where}. There are:"
             f" {', '.join(known[-10:]) or 'none'}. Other folders: attach(name, runs=...)."
         )
-    lives = _cluster_of(where, wanted[-1])
+    lives = cluster_of(where, wanted[-1])
     return Found(wanted[-1], where, lives or (None if cluster is None else cluster.folder))
 
 
-def _cluster_of(runs: Path, search: str) -> Path | None:
-    """The folder of the cluster whose recorder has the search's second journal, if that lives."""
-    try:
-        header = journal.header(journal.path_of(runs, words.work_of(search)))
-    except JournalError:
-        return None
-    cluster = Path(header.cluster)
-    return cluster if header.cluster and _address.path_in(cluster).exists() else None
+def cluster_of(runs: Path, search: str) -> Path | None:
+    """The folder of the cluster that a search was started on last, if that lives."""
+    cluster = _launching.cluster_of(runs, search)
+    return cluster if cluster is not None and _address.path_in(cluster).exists() else None
 
 
 def output(runs: Path, search: str, trial: int) -> list[str]:

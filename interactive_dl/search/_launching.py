@@ -22,7 +22,7 @@ from interactive_dl.errors import (
     SearchError,
 )
 from interactive_dl.search import events, pruners, samplers, words
-from interactive_dl.search.driver import BEGAN, OBJECTIVE, REOPENING, Reopening
+from interactive_dl.search.driver import BEGAN, OBJECTIVE, OPENING, Opening
 from interactive_dl.telemetry import exits, journal
 from interactive_dl.telemetry.events import new_run_id
 from interactive_dl.telemetry.run import Run
@@ -38,11 +38,12 @@ _LARGEST_BYTES = 2**24
 
 
 class _Process(msgspec.Struct):
-    """Who runs a search."""
+    """Who runs a search; ``cluster`` is the folder of the cluster whose engines it uses."""
 
     host: str
     pid: int
     created_s: float
+    cluster: str = ""
 
 
 def new_id(name: str) -> str:
@@ -195,16 +196,17 @@ def write(runs: Path, search: str, began: events.SearchBegan, objective: bytes) 
     (folder / OBJECTIVE).write_bytes(objective)
 
 
-def note_reopening(runs: Path, search: str, wanted: Reopening) -> None:
-    """Put down what a search that has ended is to be opened again for."""
-    (words.folder_of(runs, search) / REOPENING).write_bytes(msgspec.json.encode(wanted))
+def note_opening(runs: Path, search: str, opening: Opening) -> None:
+    """Put down what a search is to be gone on with; ``await_driver`` waits until that is done."""
+    (words.folder_of(runs, search) / OPENING).write_bytes(msgspec.json.encode(opening))
 
 
 def launch(cluster: Cluster, search: str) -> None:
     """Start the driver, beside the cluster's recorder."""
     arguments = ["--cluster", cluster.id, "--search", search, "--runs", str(cluster.runs_folder)]
     pid = cluster.start_beside(["-m", "interactive_dl.search.driver", *arguments], log_of(search))
-    process = _Process(socket.gethostname(), pid, psutil.Process(pid).create_time())
+    born_s = psutil.Process(pid).create_time()
+    process = _Process(socket.gethostname(), pid, born_s, str(cluster.folder))
     folder = words.folder_of(cluster.runs_folder, search)
     (folder / _DRIVER).write_bytes(msgspec.json.encode(process))
 
@@ -215,14 +217,14 @@ def log_of(search: str) -> str:
 
 
 def await_driver(cluster: Cluster, runs: Path, search: str) -> None:
-    """Wait until the driver has begun, and has done what a search was opened again for.
+    """Wait until the driver has begun, and has done what the search is to be gone on with.
 
     Raises:
         SearchError: it ended, or took too long.
     """
     path = journal.path_of(runs, words.journal_of(search))
     deadline_s = time.monotonic() + _START_S
-    note = words.folder_of(runs, search) / REOPENING
+    note = words.folder_of(runs, search) / OPENING
     while note.exists() or not _has_begun(path):
         if not is_driven(runs, search) or time.monotonic() > deadline_s:
             lines = exits.last_lines(cluster.folder / log_of(search), 20)
@@ -232,6 +234,22 @@ def await_driver(cluster: Cluster, runs: Path, search: str) -> None:
                 f" {search} did not. The end of its log:\n{shown}"
             )
         time.sleep(_POLL_S)
+
+
+def await_end(runs: Path, search: str) -> None:
+    """Wait until the process of a search that has ended has let go of its journal."""
+    process = _process(runs, search)
+    if process is None or process.host != socket.gethostname():
+        return
+    deadline_s = time.monotonic() + _STOP_S
+    while is_driven(runs, search) and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
+
+
+def cluster_of(runs: Path, search: str) -> Path | None:
+    """The folder of the cluster that a search was started on last, whether that lives or not."""
+    process = _process(runs, search)
+    return Path(process.cluster) if process is not None and process.cluster else None
 
 
 def _has_begun(path: Path) -> bool:

@@ -78,7 +78,7 @@ class Steering:
         return self.act(events.SetConcurrency(concurrency), **waiting)
 
     def set_time_budget(self, seconds: float | None, **waiting: Any) -> Any:
-        """Let it end so many seconds after it began; None for no end. See ``act``."""
+        """Let it end after so many seconds of work in all; None for no end. See ``act``."""
         return self.act(events.SetTimeBudget(seconds), **waiting)
 
     def set_range(self, parameter: str, dimension: AnyDimension, **waiting: Any) -> Any:

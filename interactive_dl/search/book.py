@@ -111,6 +111,39 @@ class Trial:
         return self.attempts[-1].engines if self.state == "running" else ()
 
 
+@dataclass(slots=True)
+class _Work:
+    """When a search was worked on, as far as its records tell.
+
+    Attributes:
+        before_s: seconds of all stretches but the last.
+        began_s, last_s: of the last stretch, in seconds since the epoch.
+        goes_on: whether that has not ended by itself; a death is seen when the next one begins.
+    """
+
+    before_s: float = 0.0
+    began_s: float = 0.0
+    last_s: float = 0.0
+    goes_on: bool = False
+
+    def note(self, event: e.AnySearchEvent, time_s: float) -> None:
+        """A record was made at this time."""
+        if isinstance(event, e.SearchBegan | e.Reopened) or (
+            isinstance(event, e.AtWork) and event.begins
+        ):
+            self.before_s += self.last_s - self.began_s
+            self.began_s = self.last_s = time_s
+            self.goes_on = True
+        else:
+            self.last_s = max(self.last_s, time_s)
+            self.goes_on &= not isinstance(event, Ended)
+
+    def until(self, now_s: float) -> float:
+        """Seconds of work, up to now where it goes on."""
+        last_s = max(self.last_s, now_s) if self.goes_on else self.last_s
+        return self.before_s + last_s - self.began_s
+
+
 class Book:
     """All that is known of a search. Read it as you like; only ``add`` changes it.
 
@@ -161,6 +194,7 @@ class Book:
         self.is_stopping = False
         self.is_exhausted = False
         self._known_actions: set[str] = set()
+        self._work = _Work()
         self._queue: list[tuple[int, int]] = []
         self._engines: dict[int, int] = {}
 
@@ -194,6 +228,8 @@ class Book:
                 f" {record.engine} came {record.seq}. Read the journal from its beginning."
             )
         self._take(record.event, record.time_s)
+        if record.engine == e.DRIVER:
+            self._work.note(record.event, record.time_s)
         self.run = self.run or record.run
         self.next_seq[record.engine] = expected + 1
         return True
@@ -269,6 +305,14 @@ class Book:
     def has_action(self, id: str) -> bool:
         """Whether an action was carried out or refused."""
         return id in self._known_actions
+
+    def worked_s(self, now_s: float) -> float:
+        """How long the search was worked on, in seconds; see ``events.AtWork``.
+
+        Args:
+            now_s: seconds since the epoch, by the clock of the records.
+        """
+        return self._work.until(now_s)
 
     def is_better(self, one: float, other: float | None) -> bool:
         """Whether a value of the metric is better than another."""
@@ -540,6 +584,7 @@ _OF_A_SEARCH = (
     e.TrialCrashed,
     e.TrialEnded,
     e.SamplerExhausted,
+    e.AtWork,
     e.Acted,
     e.ActionRefused,
     Ended,

@@ -33,8 +33,8 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
         trials: how many the sampler makes; those that people add come on top.
         concurrency: how many may run at once; None for as many as there are engines.
         engines_per_trial: k engines form a group for each trial.
-        time_budget_s: seconds since the search began, after which nothing is started and what
-            runs is stopped.
+        time_budget_s: seconds of work, after which nothing is started and what runs is stopped;
+            while nobody ran the search they did not pass.
         crashes: on so many different engines make a trial poisonous.
         attempts: how often a trial is started at most where fewer engines are left than that.
         memory_bytes: that a trial may add to its engine's; None for no limit.
@@ -178,7 +178,7 @@ class TrialResumed(Event, frozen=True):
 
 
 class TrialCrashed(Event, frozen=True):
-    """A running trial has lost its engines, and waits to be started elsewhere.
+    """A running trial has lost its engines, or never had them, and waits to be started elsewhere.
 
     Attributes:
         trial: its number.
@@ -213,6 +213,17 @@ class SamplerExhausted(Event, frozen=True):
     """The sampler has no further points, as a grid; changing a range gives it new ones."""
 
 
+class AtWork(Event, frozen=True):
+    """A process runs the search: what lies between its first and its last record is working time.
+
+    Attributes:
+        begins: whether it has just begun, after another one has ended or died; else it has only
+            had nothing to record for a while.
+    """
+
+    begins: bool = False
+
+
 class Reopened(Event, frozen=True):
     """A search goes on after its end: somebody wants more of it. Its time budget is lifted."""
 
@@ -234,7 +245,7 @@ class SetConcurrency(Action, frozen=True):
 
 
 class SetTimeBudget(Action, frozen=True):
-    """Seconds since the search began; None for no end."""
+    """Seconds of work in all; None for no end."""
 
     time_budget_s: float | None
 
@@ -381,6 +392,7 @@ AnySearchEvent = (
     | TrialCrashed
     | TrialEnded
     | SamplerExhausted
+    | AtWork
     | Reopened
     | Acted
     | ActionRefused

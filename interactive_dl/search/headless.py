@@ -189,13 +189,12 @@ def _begin(search: Search, wanted: Wanted, cluster: Cluster) -> None:
             time_budget_s=wanted.time_budget_s,
         )
         return
-    search.resume(cluster)
-    if wanted.trials is not None:
-        search.set_trials(wanted.trials)
-    if wanted.concurrency is not None:
-        search.set_concurrency(wanted.concurrency)
-    if wanted.time_budget_s is not None:
-        search.set_time_budget(wanted.time_budget_s)
+    search.resume(
+        cluster,
+        trials=wanted.trials,
+        concurrency=wanted.concurrency,
+        time_budget_s=wanted.time_budget_s,
+    )
 
 
 # -- watching -------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def _why_to_stop(book: Book, now_s: float) -> str:
     budget_s = book.limits.time_budget_s
     if book.is_stopping:
         return "the search was stopped"
-    if budget_s is not None and now_s - book.began_s >= budget_s:
+    if budget_s is not None and book.worked_s(now_s) >= budget_s:
         return f"the time budget of {budget_s:g} s is spent"
     return ""
 

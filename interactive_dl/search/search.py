@@ -22,7 +22,7 @@ from interactive_dl.search import _finding, _launching, actions, events, frame, 
 from interactive_dl.search._pending import Pending
 from interactive_dl.search._steering import TIMEOUT_S, Steering
 from interactive_dl.search.book import Book, Trial
-from interactive_dl.search.driver import Reopening
+from interactive_dl.search.driver import Opening
 from interactive_dl.search.events import AnyAction
 from interactive_dl.search.space import AnyDimension, Space, Value
 from interactive_dl.telemetry import identity, journal
@@ -176,7 +176,7 @@ class Search(Steering):
             trials: how many the sampler makes; None: until somebody stops it.
             concurrency: how many at once; None for as many as the engines allow.
             engines_per_trial: k engines train each trial together.
-            time_budget_s: seconds after which it ends.
+            time_budget_s: seconds of work after which it ends; while nobody runs it, none pass.
             memory_bytes: that a trial may add to its engine's memory.
             crashes: a trial that crashes on so many different engines is not tried again.
             stop_runs: whether to stop trainings that run on the engines, after a checkpoint.
@@ -206,12 +206,27 @@ class Search(Steering):
         self._launch(cluster)
         return self
 
-    def resume(self, cluster: Cluster, *, stop_runs: bool = False) -> Self:
+    def resume(
+        self,
+        cluster: Cluster,
+        *,
+        trials: int | None = None,
+        concurrency: int | None = None,
+        time_budget_s: float | None = None,
+        stop_runs: bool = False,
+    ) -> Self:
         """Go on with a search whose cluster, or whose driver, has ended; here or on another one.
 
         Trials that ran there go on from their last checkpoints.
 
+        Args:
+            cluster: a running one.
+            trials, concurrency, time_budget_s: new limits, in force before anything is started or
+                ended; None leaves a limit as it is. See ``start``.
+            stop_runs: whether to stop trainings that run on the engines, after a checkpoint.
+
         Raises:
+            ActionRefusedError: a limit that makes no sense.
             SearchError: it has ended, or somebody runs it.
             EnginesBusyError: a training or another search runs on the engines.
         """
@@ -227,10 +242,31 @@ class Search(Steering):
                 f"A search stays in its folder of runs, {self._runs}, but the cluster's is"
                 f" {cluster.runs_folder}. Start it with idl.Cluster(..., runs={str(self._runs)!r})."
             )
+        changes: dict[AnyAction, float | None] = {
+            events.SetTrials(trials): trials,
+            events.SetConcurrency(concurrency): concurrency,
+            events.SetTimeBudget(time_budget_s): time_budget_s,
+        }
+        limits = [action for action, limit in changes.items() if limit is not None]
+        opening = self._opening({secrets.token_hex(8): action for action in limits})
         _launching.clear(cluster, self.id, stops_runs=stop_runs)
         self.close()
+        _launching.note_opening(self._runs, self.id, opening)
         self._launch(cluster)
         return self
+
+    def _opening(self, wanted: Mapping[str, AnyAction]) -> Opening:
+        """What it is gone on with.
+
+        Raises:
+            ActionRefusedError: one of the actions makes no sense.
+        """
+        who = identity.who()
+        for id_, action in wanted.items():
+            answer = actions.answer(self.book, id_, who, action)
+            if isinstance(answer, events.ActionRefused):
+                raise ActionRefusedError(answer.reason)
+        return Opening(who, dict(wanted))
 
     def _launch(self, cluster: Cluster) -> None:
         _launching.launch(cluster, self.id)
@@ -369,6 +405,8 @@ class Search(Steering):
             TimeoutError: it has not answered yet.
         """
         pending = Pending(self, secrets.token_hex(8), action)
+        if self._cluster is not None:  # others may have gone on with it on another cluster
+            self._cluster = _finding.cluster_of(self._runs, self.id) or self._cluster
         if self.book.ended is not None:
             self._reopen(pending, action)
         elif self._cluster is None:
@@ -389,9 +427,7 @@ class Search(Steering):
                 f"A search is steered while it runs, but {self.id} is {self.state}. It can be"
                 " opened again with a trial: promote, enqueue, clone, restart_trial, set_trials."
             )
-        answer = actions.answer(self.book, pending.id, identity.who(), action)
-        if isinstance(answer, events.ActionRefused):
-            raise ActionRefusedError(answer.reason)
+        opening = self._opening({pending.id: action})
         if self._cluster is None:
             raise ActionRefusedError(
                 f"A search that has ended needs engines to go on, but the cluster of {self.id} is"
@@ -400,10 +436,11 @@ class Search(Steering):
             )
         engines = self._engines or Cluster.attach(self._cluster.name)
         _launching.clear(engines, self.id, stops_runs=False)
-        wanted = Reopening(pending.id, identity.who(), action)
-        _launching.note_reopening(self._runs, self.id, wanted)
-        self.close()
+        _launching.await_end(self._runs, self.id)
+        _launching.note_opening(self._runs, self.id, opening)
         self._launch(engines)
+        self._follow().look()
+        self._await(lambda: self._book.has_action(pending.id), TIMEOUT_S)
 
     # -- following --------------------------------------------------------------------------------
 
@@ -418,7 +455,7 @@ class Search(Steering):
                 self._book = Book()
                 run = words.journal_of(self.id)
                 self._follower = Follower(
-                    f"follow {self.id}", self._source(run), self._take, self._notice
+                    f"follow {self.id}", self._source(run), self._take, self._notice, lingers=True
                 )
                 self._follower.start()
             return self._follower

@@ -33,6 +33,10 @@ class Began(Word, frozen=True):
     """The engine has begun with it."""
 
 
+class Withdrawn(Word, frozen=True):
+    """The engine has not begun with it, and will not."""
+
+
 class OpenedRun(Word, frozen=True):
     """A training of it tells more of itself as this run."""
 
@@ -68,7 +72,7 @@ class Returned(Word, frozen=True):
     why: str = ""
 
 
-AnyWord = Began | OpenedRun | Reports | Saved | Returned
+AnyWord = Began | Withdrawn | OpenedRun | Reports | Saved | Returned
 
 
 class Order(msgspec.Struct, frozen=True, tag_field="order", omit_defaults=True):
@@ -90,13 +94,19 @@ class SetRate(Order, frozen=True):
     learning_rate: float
 
 
+class Withdraw(Order, frozen=True):
+    """Do not begin with it any more; ``engine`` says whether it had."""
+
+    engine: int
+
+
 class Act(msgspec.Struct, frozen=True, tag_field="order"):
     """What a person asks of the search; for the driver."""
 
     action: AnyAction
 
 
-AnyOrder = Leave | SetRate | Act
+AnyOrder = Leave | SetRate | Withdraw | Act
 
 
 class Task(msgspec.Struct, frozen=True):

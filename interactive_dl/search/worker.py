@@ -37,7 +37,7 @@ Objective = Callable[..., Any]
 def run(data: bytes, objective: bytes) -> None:
     """Try a trial; all that comes of it is told to the search.
 
-    A task that came here before is not tried again.
+    A task that came here before, or was withdrawn before it came, is not tried.
 
     Args:
         data: a ``words.Task``, encoded by ``encode``.
@@ -45,10 +45,8 @@ def run(data: bytes, objective: bytes) -> None:
     """
     task = msgspec.msgpack.decode(data, type=words.Task)
     line = _LINES.line_of(task.search)
-    key = (task.trial, task.attempt)
-    if key in line.tried:
+    if not line.takes(task.trial, task.attempt):
         return
-    line.tried.add(key)
     trial = Trial(task, line.tell)
     with line.hosting(trial):
         line.tell(words.Began(task.trial, task.attempt))
@@ -175,20 +173,17 @@ def _private_bytes() -> int:
 
 
 class _Line:
-    """This engine's line to one search: tells its trials' words, and hears orders in a thread.
-
-    Attributes:
-        tried: what was tried here, as (trial, attempt).
-    """
+    """This engine's line to one search: tells its trials' words, and hears orders in a thread."""
 
     def __init__(self, search: str) -> None:
         from interactive_dl.engine import world
 
         self.search = search
-        self.tried: set[tuple[int, int]] = set()
+        self._engine = world.current().my_id
+        self._done_with: set[tuple[int, int]] = set()
         address = _address.read(Path(os.environ[_address.CLUSTER_VARIABLE]))
         self._publisher = RecorderPublisher(
-            words.work_of(search), world.current().my_id, address, pace_s=0.0, gather_s=_GATHER_S
+            words.work_of(search), self._engine, address, pace_s=0.0, gather_s=_GATHER_S
         )
         self._hosted: Trial | None = None
         self._lock = threading.Lock()
@@ -200,6 +195,13 @@ class _Line:
         """Say something, without waiting."""
         is_last = isinstance(word, words.Returned)
         self._publisher.publish(events.Noted(words.plain(word)), hurries=is_last)
+
+    def takes(self, trial: int, attempt: int) -> bool:
+        """Whether an attempt is to be tried here: once, unless it was withdrawn."""
+        with self._lock:
+            is_new = (trial, attempt) not in self._done_with
+            self._done_with.add((trial, attempt))
+        return is_new
 
     @contextmanager
     def hosting(self, trial: Trial) -> Iterator[None]:
@@ -235,7 +237,10 @@ class _Line:
                     self._take(sent.id, order)
 
     def _take(self, id_: str, order: words.Order) -> None:
-        """Obey what is for the hosted trial."""
+        """Obey what is for the hosted trial, or for one that waits here to begin."""
+        if isinstance(order, words.Withdraw):
+            self._withdraw(id_, order)
+            return
         trial = self._hosted
         if trial is None or (trial.number, trial.attempt) != (order.trial, order.attempt):
             return
@@ -245,6 +250,13 @@ class _Line:
             timer = threading.Timer(_GRACE_S, self._interrupt, (trial,))
             timer.daemon = True
             timer.start()
+
+    def _withdraw(self, id_: str, order: words.Withdraw) -> None:
+        if order.engine != self._engine:
+            return
+        if self.takes(order.trial, order.attempt):
+            self.tell(words.Withdrawn(order.trial, order.attempt))
+        self._publisher.publish(events.CommandApplied(id=id_, step=0))
 
     def _interrupt(self, trial: Trial) -> None:
         """Strike an objective that does not look whether it is to leave."""

@@ -20,13 +20,17 @@ BEGAN = "began.json"
 """In the search's folder: how it begins."""
 OBJECTIVE = "objective"
 """In the search's folder: what is tried, pickled."""
-REOPENING = "reopening.json"
-"""In the search's folder: an action that a search which has ended is opened again for."""
+OPENING = "opening.json"
+"""In the search's folder: what it is gone on with, an ``Opening``; gone once that was done."""
 
 
-class Reopening(msgspec.Struct, frozen=True):
-    """That action, its id, and who asks for it."""
+class Opening(msgspec.Struct, frozen=True):
+    """What is asked of a search before it goes on; one that has ended is opened again for it.
 
-    id: str
+    Attributes:
+        who: asks for it.
+        actions: by id.
+    """
+
     who: str
-    action: AnyAction
+    actions: dict[str, AnyAction]

@@ -18,8 +18,11 @@ DEATH_S = 0.5
 """So long after an engine's death its last words may still come,"""
 SILENCE_S = 5.0
 """and so long after a task was sent its engine should have begun with it."""
+QUIET_S = 60.0
+"""So long without a record, and one says that the search is worked on."""
 REST_S = 1.0
 """So long after an attempt to replace the dead comes the next."""
+_BUSY = "its engine was busy with something else"
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,10 +55,13 @@ class Hands(Protocol):
     def living(self) -> tuple[int, ...]:
         """Engines that take tasks, by id."""
 
+    def busy(self) -> Collection[int]:
+        """Engines that have something to do for others than this search, now or next."""
+
     def start(self, task: words.Task) -> None:
         """Send a task to its engines."""
 
-    def order(self, order: words.Leave | words.SetRate) -> None:
+    def order(self, order: words.Leave | words.SetRate | words.Withdraw) -> None:
         """Pass an order on to the engines."""
 
     def answer(self, id_: str, refusal: str) -> None:
@@ -80,6 +86,8 @@ class _Attempt:
     sent_s: float
     patience_s: float = SILENCE_S
     has_begun: bool = False
+    is_to_be_withdrawn: bool = False
+    is_withdrawn: bool = False
     returned: dict[int, words.Returned] = field(default_factory=dict)
     failed: str = ""
     deadline_s: float | None = None
@@ -134,24 +142,27 @@ class Conductor:
     def advance(self, now_s: float) -> None:
         """Settle what is over, and do what is to be done next."""
         self._now_s = now_s
-        living = self._hands.living()
+        if not self.is_over and now_s >= self._keeper.written_s + QUIET_S:
+            self._keeper.write(events.AtWork())
+        living, busy = self._hands.living(), self._hands.busy()
         for number in list(self._attempts):
-            self._settle(number, living)
-        free = [engine for engine in living if engine != self._sponsor_of(living)]
+            self._settle(number, living, busy)
+        idle = [engine for engine in living if engine not in busy]
+        free = [engine for engine in idle if engine != self._sponsor_of(idle)]
         while not self.is_over:
             decisions = planner.plan(self._book, free, living, now_s)
             if not sum(self._do(decision) for decision in decisions):
                 return
 
-    def _sponsor_of(self, living: Collection[int]) -> int | None:
+    def _sponsor_of(self, idle: Collection[int]) -> int | None:
         """The engine that starts the replacements of dead ones, and is kept from trials while it
         does; None where there is nothing to replace, or none is free yet.
         """
         if self._sponsor is not None and not self._hands.is_mending():
             self._sponsor, self._mended_s = None, self._now_s
         if self._sponsor is None and self._hands.lacks() and self._now_s >= self._mended_s + REST_S:
-            busy = {engine for attempt in self._attempts.values() for engine in attempt.engines}
-            self._sponsor = next((engine for engine in living if engine not in busy), None)
+            taken = {engine for attempt in self._attempts.values() for engine in attempt.engines}
+            self._sponsor = next((engine for engine in idle if engine not in taken), None)
             if self._sponsor is not None:
                 self._hands.mend(self._sponsor)
         return self._sponsor
@@ -179,6 +190,8 @@ class Conductor:
                 attempt.has_begun = True
                 for order in attempt.early:
                     self._hands.order(order)
+            case words.Withdrawn():
+                attempt.is_withdrawn = True
             case words.OpenedRun(run=run):
                 if self._book.trials[word.trial].attempts[-1].run != run:
                     self._keeper.write(events.RunOpened(word.trial, run))
@@ -224,8 +237,13 @@ class Conductor:
 
     # -- what is over -----------------------------------------------------------------------------
 
-    def _settle(self, number: int, living: Collection[int]) -> None:
+    def _settle(self, number: int, living: Collection[int], busy: Collection[int]) -> None:
         attempt = self._attempts[number]
+        if attempt.is_withdrawn:
+            del self._attempts[number]
+            event = events.TrialCrashed(number, attempt.engines, _BUSY, is_blamed=False)
+            self._keeper.write(event)
+            return
         first = attempt.returned.get(attempt.engines[0])
         if first is not None and first.outcome in ("finished", "left"):
             self._end(number, first)
@@ -237,10 +255,22 @@ class Conductor:
                 attempt.deadline_s = self._now_s + (DEATH_S if silent else 0.0)
             if self._now_s >= attempt.deadline_s:
                 self._fail(number, attempt, dead)
+        elif not attempt.has_begun and self._is_in_vain(attempt, busy):
+            attempt.is_to_be_withdrawn = True
+            (engine,) = attempt.engines
+            self._hands.order(words.Withdraw(number, attempt.number, engine))
         elif not attempt.has_begun and self._now_s >= attempt.sent_s + attempt.patience_s:
             _LOG.warning("Trial %d has not begun on %s; sent again.", number, attempt.engines)
             attempt.patience_s *= 2  # something else may keep its engine busy
             self._send(number)
+
+    def _is_in_vain(self, attempt: _Attempt, busy: Collection[int]) -> bool:
+        """Whether it waits behind somebody else's task, and can be had back; once for each.
+
+        Of a group, some may have begun and wait for the others: that goes on when these are free.
+        """
+        is_alone = len(attempt.engines) == 1
+        return is_alone and attempt.engines[0] in busy and not attempt.is_to_be_withdrawn
 
     def _end(self, number: int, returned: words.Returned) -> None:
         attempt = self._attempts.pop(number)

@@ -13,7 +13,7 @@ import msgspec
 from interactive_dl.cluster import Cluster
 from interactive_dl.errors import JournalError
 from interactive_dl.search import events, words
-from interactive_dl.search.driver import BEGAN, OBJECTIVE, REOPENING, Reopening
+from interactive_dl.search.driver import BEGAN, OBJECTIVE, OPENING, Opening
 from interactive_dl.search.driver._conductor import Asked, Conductor, TaskFailed, Told
 from interactive_dl.search.driver._hands import Engines
 from interactive_dl.search.driver._keeper import Keeper
@@ -51,14 +51,16 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
     cluster = Cluster.attach(cluster_id)
     heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
     engines = Engines(cluster, search, (folder / OBJECTIVE).read_bytes(), heard.put)
+    opening = _opening(folder / OPENING)
+    _begin_work(keeper, opening)
     _give_back(keeper, folder, f"{cluster_id} {cluster.started_s}")
     ear = _Ear(search, cluster.folder, runs, heard)
     ear.catch_up()
-    reopening = _reopened(keeper, folder / REOPENING)
     conductor = Conductor(keeper, engines, folder, time.time())
-    if reopening is not None:
-        conductor.take(reopening, time.time())
-        (folder / REOPENING).unlink()
+    if opening is not None:
+        for id_, action in opening.actions.items():
+            conductor.take(Asked(id_, opening.who, action), time.time())
+        (folder / OPENING).unlink()
     _LOG.info("Search %s: %d trials so far.", search, len(keeper.book.trials))
     while True:
         for one in _all(heard, _TICK_S):
@@ -74,14 +76,17 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
     _LOG.info("Search %s is over.", search)
 
 
-def _reopened(keeper: Keeper, note: Path) -> Asked | None:
-    """What a search that had ended is to do now; None where it had not."""
-    if not note.exists():
-        return None
-    wanted = msgspec.json.decode(note.read_bytes(), type=Reopening)
-    if keeper.book.ended is not None:
+def _opening(note: Path) -> Opening | None:
+    """What the search is to be gone on with; None where nothing was asked."""
+    return msgspec.json.decode(note.read_bytes(), type=Opening) if note.exists() else None
+
+
+def _begin_work(keeper: Keeper, opening: Opening | None) -> None:
+    """Write that the search goes on from now, unless it has ended and nobody wants more of it."""
+    if keeper.book.ended is None:
+        keeper.write(events.AtWork(begins=True))
+    elif opening is not None:
         keeper.write(events.Reopened())
-    return Asked(wanted.id, wanted.who, wanted.action)
 
 
 def _all(heard: queue.SimpleQueue[Heard], timeout_s: float) -> list[Heard]:

@@ -16,6 +16,8 @@ from interactive_dl.cluster import Cluster, _remote
 from interactive_dl.errors import ClusterError, RecorderRefusedError, RecorderUnreachableError
 from interactive_dl.search import events, words, worker
 from interactive_dl.search.driver._conductor import TaskFailed
+from interactive_dl.search.driver._queues import Queues
+from interactive_dl.search.driver._queues import Sent as SentTask
 from interactive_dl.telemetry import _address, wire
 from interactive_dl.telemetry._line import Line, hello
 from interactive_dl.telemetry.events import CommandApplied, CommandRefused
@@ -29,6 +31,7 @@ _RUN = "interactive_dl.search.worker:run"
 _WHO = "the search"
 _ASK_S = 5.0
 _CLOSE_S = 5.0
+_HUB_S = 1.0
 _PACE_S = 0.002
 _LOG = logging.getLogger(__name__)
 
@@ -55,26 +58,35 @@ class Engines:
         )
         self._post = _Post(folder, words.work_of(search))
         self._sent: queue.SimpleQueue[AsyncResult] = queue.SimpleQueue()
+        self._queues = Queues(cluster.client)
+        self._queues.look()
+        self._queues.await_answer(_HUB_S)
         self._mending: threading.Thread | None = None
 
     def living(self) -> tuple[int, ...]:
         """Engines that take tasks, by id."""
         return tuple(sorted(self._cluster.client.ids))
 
+    def busy(self) -> frozenset[int]:
+        """Engines that have something to do for others."""
+        return self._queues.busy()
+
     def start(self, task: words.Task) -> None:
         """One engine's tasks go through the load-balanced view, held to that engine."""
         client, engines = self._cluster.client, list(task.engines)
-        view = (
-            client.load_balanced_view(engines) if len(engines) == 1 else client.direct_view(engines)
-        )
+        is_alone = len(engines) == 1
+        view = client.load_balanced_view(engines) if is_alone else client.direct_view(engines)
+        sent = SentTask("tasks" if is_alone else "queue", task.engines)
+        self._queues.add(sent)
         try:
             result = view.apply_async(_remote.call, _RUN, worker.encode(task), self._objective)
         except error.NoEnginesRegistered as problem:
             _LOG.warning("Trial %d: %s", task.trial, problem)
+            sent.end()
             return
-        result.add_done_callback(lambda done: self._look(task, done))
+        result.add_done_callback(lambda done: self._look(task, sent, done))
 
-    def order(self, order: words.Leave | words.SetRate) -> None:
+    def order(self, order: words.Leave | words.SetRate | words.Withdraw) -> None:
         """Pass an order on to the engines."""
         self._post.put(Sent(secrets.token_hex(8), _WHO, Request(words.plain(order))))
 
@@ -84,7 +96,11 @@ class Engines:
         self._publisher.publish(answer)
 
     def tidy(self) -> None:
-        """Forget results, of which nothing is needed: what trials come to they tell themselves."""
+        """Forget results, of which nothing is needed: what trials come to they tell themselves.
+
+        Look, too, what others have for the engines to do.
+        """
+        self._queues.look()
         self._publisher.commands()
         done = []
         while not self._sent.empty():
@@ -118,8 +134,9 @@ class Engines:
         except ClusterError as problem:
             _LOG.warning("%s", problem)
 
-    def _look(self, task: words.Task, done: AsyncResult) -> None:
+    def _look(self, task: words.Task, sent: SentTask, done: AsyncResult) -> None:
         """Called by the client's thread when a task is over."""
+        sent.end()
         self._sent.put(done)
         why = _problem(done)
         if why:

@@ -27,6 +27,7 @@ class Keeper:
     Attributes:
         search: id of the search.
         book: all that happened.
+        written_s: when the last event was added; at first, when this began.
     """
 
     def __init__(self, search: str, path: Path, wall_s: Callable[[], float] = time.time) -> None:
@@ -35,6 +36,7 @@ class Keeper:
         self._wall_s = wall_s
         self._writer = journal.Writer.open(path, self._run)
         self.book = Book.of(events.records(path))
+        self.written_s = wall_s()
         self._study: Study | None = None
 
     def write(self, event: events.AnySearchEvent) -> None:
@@ -45,9 +47,11 @@ class Keeper:
             JournalError: it cannot be written; the book is ahead of the journal: end.
         """
         seq = self.book.next_seq.get(events.DRIVER, 0)
-        record = events.Record(self._run, events.DRIVER, seq, self._wall_s(), event)
+        time_s = self._wall_s()
+        record = events.Record(self._run, events.DRIVER, seq, time_s, event)
         self.book.add(record)
         self._writer.append([events.encode(record)])
+        self.written_s = time_s
         if self._study is not None:
             self._follow(self._study, event)
 

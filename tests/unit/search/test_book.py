@@ -214,3 +214,23 @@ def test_the_best_is_the_best_finished_trial_in_the_search_s_direction():
         assert book.bests == expected
         assert book.best == expected[-1]
         assert book.trials[3].value is None
+
+
+def test_time_counts_while_somebody_works_on_the_search() -> None:
+    book = Book()
+    events: list[tuple[float, e.AnySearchEvent]] = [
+        (100, BEGAN),
+        (101, e.AtWork(begins=True)),
+        (130, e.AtWork()),  # and then it was killed
+        (1000, e.AtWork(begins=True)),
+        (1005, Ended("finished")),
+        (5000, e.Reopened()),
+    ]
+    worked_s = []
+    for seq, (time_s, event) in enumerate(events):
+        book.add(e.Record("s-1", e.DRIVER, seq, float(time_s), event))
+        worked_s.append((book.worked_s(time_s), book.worked_s(time_s + 7)))
+    assert worked_s == [(0, 7), (0, 7), (29, 36), (29, 36), (34, 34), (34, 41)]
+    record = e.Record("s-1", RECORDER, 0, 9999.0, StateChanged("running"))
+    book.add(record)
+    assert book.worked_s(5000) == 34, "the recorder's word is no work"

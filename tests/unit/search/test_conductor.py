@@ -13,6 +13,7 @@ from interactive_dl.search import words
 from interactive_dl.search.book import Book
 from interactive_dl.search.driver._conductor import (
     DEATH_S,
+    QUIET_S,
     SILENCE_S,
     Asked,
     Conductor,
@@ -37,9 +38,13 @@ class Engines:
         self.wanted = count
         self.sponsors: list[int] = []
         self.mends = False
+        self.taken: set[int] = set()
 
     def living(self) -> tuple[int, ...]:
         return tuple(self.here)
+
+    def busy(self) -> set[int]:
+        return self.taken
 
     def start(self, task: words.Task) -> None:
         self.tasks.append(task)
@@ -189,6 +194,49 @@ def test_a_trial_goes_elsewhere_when_its_engine_dies_and_its_last_words_count(
     search.engines.here = [1]
     search.go(search.says(0, words.Returned, "finished", "", 1.0))
     assert search.states()[0] == "finished"
+
+
+def test_nothing_is_sent_to_an_engine_that_others_keep_busy(tmp_path: Path) -> None:
+    search = Search(tmp_path, engines=3)
+    search.engines.taken = {0}
+    search.go()
+    assert [task.engines for task in search.engines.tasks] == [(1,), (2,)]
+    search.engines.taken = {1}  # it has begun, and goes on
+    search.go(search.says(0, words.Began))
+    assert search.engines.tasks[-1].engines == (0,)
+    assert search.engines.orders == []
+
+
+def test_what_waits_behind_others_is_withdrawn_and_goes_elsewhere(search: Search) -> None:
+    search.go(search.says(1, words.Began))
+    search.engines.here, search.engines.taken = [0, 1, 2], {0}
+    search.go()
+    search.go()
+    assert search.engines.orders == [words.Withdraw(0, 1, 0)]
+    assert search.states()[0] == "running", "its engine may have begun"
+    search.engines.here = [0, 1, 2, 3]
+    search.go(search.says(0, words.Withdrawn))
+    assert (search.book.trials[0].crashes, search.book.trials[0].crashed_on) == (0, set())
+    again = next(task for task in search.engines.tasks if (task.trial, task.attempt) == (0, 2))
+    assert again.engines == (3,)
+    search.go(search.says(0, words.Began))
+    assert len(search.engines.orders) == 1
+
+
+def test_a_trial_that_has_begun_meanwhile_is_not_withdrawn(search: Search) -> None:
+    search.engines.taken = {0, 1}
+    search.go()
+    search.go(search.says(0, words.Began), search.says(1, words.Began))
+    assert search.states()[:2] == ["running", "running"]
+    assert [len(one.attempts) for one in search.book.trials[:2]] == [1, 1]
+
+
+def test_a_group_is_not_withdrawn(tmp_path: Path) -> None:
+    search = Search(tmp_path, engines=2, limits={"engines_per_trial": 2})
+    search.go()
+    search.engines.taken = {0, 1}
+    search.go()
+    assert search.engines.orders == []
 
 
 def test_a_trial_that_crashes_on_three_engines_is_quarantined(tmp_path: Path) -> None:
@@ -346,6 +394,31 @@ def test_the_time_budget_stops_what_runs_and_ends_the_search(tmp_path: Path) -> 
         search.go(search.says(number, words.Returned, "left", "stop"))
     assert search.conductor.is_over
     assert "time budget" in search.book.trials[0].why
+
+
+def test_a_time_budget_is_of_working_time(tmp_path: Path) -> None:
+    search = Search(tmp_path, limits={"time_budget_s": 60.0, "trials": None})
+    search.go()
+    search.go(after_s=40)
+    search.keeper.write(e.AtWork())
+    search.now_s += 12 * 3600  # the cluster had ended
+    search.keeper.write(e.AtWork(begins=True))
+    search.restart()
+    search.go(after_s=19)
+    assert search.engines.orders == []
+    search.go(after_s=1)
+    assert {order.trial for order in search.engines.orders} == {0, 1}
+
+
+def test_a_search_says_that_it_is_worked_on_when_nothing_else_is_to_be_said(
+    search: Search,
+) -> None:
+    size = search.book.next_seq[e.DRIVER]
+    search.go(after_s=QUIET_S - 1)
+    assert search.book.next_seq[e.DRIVER] == size
+    search.go(after_s=1)
+    search.go(after_s=1)
+    assert search.book.next_seq[e.DRIVER] == size + 1
 
 
 def test_one_of_the_worst_goes_on_from_one_of_the_best(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from interactive_dl.errors import SearchError
 from interactive_dl.search import _launching, words, worker
 from interactive_dl.search.events import Limits, Promotion
 from interactive_dl.search.trial import Trial
+from interactive_dl.telemetry import events as telemetry
 
 
 def make(tmp_path: Path, told: list[Any], **options: Any) -> Trial:
@@ -167,6 +168,30 @@ def test_only_who_knows_that_it_is_to_leave_has_left(
     assert returned.reason == (reason if outcome == "left" else "")
     if objective is _fails:
         assert "ValueError: a mistake" in (tmp_path / worker.OUTPUT).read_text()
+
+
+def test_an_attempt_is_tried_once_and_not_after_it_was_withdrawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+    line = worker._Line.__new__(worker._Line)
+    line._engine, line._done_with, line._lock = 2, set(), threading.Lock()
+    line._hosted = None
+    line._publisher = SimpleNamespace(publish=told.append)  # type: ignore[assignment]
+    monkeypatch.setattr(line, "tell", told.append)
+    assert line.takes(7, 1)
+    assert not line.takes(7, 1)
+    line._take("a", words.Withdraw(7, 1, 2))  # too late
+    line._take("b", words.Withdraw(8, 1, 3))  # another engine's
+    line._take("c", words.Withdraw(9, 1, 2))
+    assert told == [
+        telemetry.CommandApplied("a", step=0),
+        words.Withdrawn(9, 1),
+        telemetry.CommandApplied("c", step=0),
+    ]
+    assert line.takes(8, 1)
+    assert not line.takes(9, 1)
+    assert line.takes(9, 2)
 
 
 @pytest.mark.parametrize(
