@@ -112,6 +112,15 @@ def test_a_search_finds_better_than_the_default_and_the_promoted_beats_the_trial
     assert digits.count_by_state["pruned"] > 0
 
 
+def test_a_science_case_passes_its_gate_on_two_engines(monkeypatch):
+    monkeypatch.setenv("IDL_ENGINES", "2")
+    notebook = nbformat.read(NOTEBOOKS / "04_hep.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert "gate: passed" in "".join(output.get("text", "") for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+
+
 def _book(name):
     search = idl.Search.attach(name)
     book = search.book
