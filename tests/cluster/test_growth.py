@@ -53,10 +53,10 @@ class Watch(keras.callbacks.Callback):
         time.sleep(self.step_s)
 
 
-def train(name, path, epochs=1000, agreed=None, step_s=0.02, **options):
+def train(name, path, epochs=1000, agreed=None, step_s=0.02, dropout=0.2, **options):
     group = engine.init(seed=1)
     model = keras.Sequential([
-        keras.Input((6,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dropout(0.2),
+        keras.Input((6,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dropout(dropout),
         keras.layers.Dense(1, activation="sigmoid"),
     ])
     model.compile(
@@ -69,6 +69,7 @@ def train(name, path, epochs=1000, agreed=None, step_s=0.02, **options):
     return {
         "weights": [value.tobytes() for value in model.get_weights()],
         "rate": float(model.optimizer.learning_rate),
+        "backend": keras.backend.backend(),
         "epochs": history.epoch,
         "loss": history.history.get("loss"),
         "groups": watch.groups,
@@ -79,6 +80,15 @@ def train(name, path, epochs=1000, agreed=None, step_s=0.02, **options):
 @pytest.fixture(scope="module")
 def three(own_ipython_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(ENGINES, runs=tmp_path_factory.mktemp("runs")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three_on_torch(
+    own_ipython_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    runs = tmp_path_factory.mktemp("runs")
+    with Cluster(ENGINES, runs=runs, environment={"KERAS_BACKEND": "torch"}) as cluster:
         yield cluster
 
 
@@ -94,7 +104,9 @@ class Training:
         view = cluster.client[:]
         view.execute(SETUP, block=True)
         self.cell = view.execute(f"{before}\nresult = None; result = {call}")
-        until(lambda: name in {run.name for run in cluster.runs.summaries()}, "it begins")
+        until(
+            lambda: name in {run.name for run in cluster.runs.summaries()}, "it begins", TIMEOUT_S
+        )
         self.run: Run = cluster.runs[name]
         self.await_step(10)
 
@@ -157,14 +169,32 @@ def test_a_training_that_has_grown_is_as_a_fresh_one_of_all_ranks(
 def test_from_the_step_of_growth_it_is_as_a_fresh_one(
     three: Cluster, until: Until, tmp_path: Path
 ) -> None:
-    path, agreed = str(tmp_path / "run.keras"), str(tmp_path / "agreed.keras")
-    training = Training(three, until, "plain", f"train('plain', {path!r}, agreed={agreed!r})")
+    results = grown_as_a_fresh_one(three, until, tmp_path)
+    assert {one["backend"] for one in results} == {"tensorflow"}
+
+
+def test_on_torch_it_is_so_as_well(three_on_torch: Cluster, until: Until, tmp_path: Path) -> None:
+    # Dropout draws from one generator of the process there, which begins each epoch anew.
+    results = grown_as_a_fresh_one(three_on_torch, until, tmp_path, dropout=0.0)
+    assert {one["backend"] for one in results} == {"torch"}
+
+
+def grown_as_a_fresh_one(
+    cluster: Cluster, until: Until, folder: Path, dropout: float = 0.2
+) -> list[dict[str, Any]]:
+    path, agreed = str(folder / "run.keras"), str(folder / "agreed.keras")
+    options = f"agreed={agreed!r}, dropout={dropout}"
+    training = Training(cluster, until, "plain", f"train('plain', {path!r}, {options})")
     training.kill(2)
-    training.run.grow(timeout_s=TIMEOUT_S)
-    results = training.finish()
-    fresh = expected(three, f"train('fresh', {agreed!r}, epochs={training.run.history.epoch})")
-    assert [one["weights"] for one in results.values()] == [one["weights"] for one in fresh]
-    assert [one["rate"] for one in results.values()] == [pytest.approx(0.05)] * ENGINES
+    told = training.run.grow(timeout_s=TIMEOUT_S)
+    assert training.run.history.groups[-1].step == told.step
+    results = list(training.finish().values())
+    epochs = training.run.history.epoch
+    fresh = expected(cluster, f"train('fresh', {agreed!r}, {epochs}, dropout={dropout})")
+    assert [one["weights"] for one in results] == [one["weights"] for one in fresh]
+    assert [one["rate"] for one in results] == [pytest.approx(0.05)] * ENGINES
+    assert {one["groups"][-1] for one in results} == {tuple(cluster.client.ids)}
+    return results
 
 
 def test_new_engines_wait_for_whoever_is_left(three: Cluster, until: Until, tmp_path: Path) -> None:
