@@ -146,7 +146,8 @@ class Resume(keras.callbacks.Callback):
         if context.metrics is not None:
             add_metric_state(self.model, context.metrics)
             context.metrics = None
-        if batch + 1 == self._steps_left and not self.model.stop_training:
+        is_over = self._steps_left is not None and batch + 1 >= self._steps_left
+        if is_over and not self.model.stop_training:
             self.model.stop_training = self._ends_epoch_only = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from interactive_dl.data.batches import Batches
+from interactive_dl.engine import _phases
 from interactive_dl.engine._interrupt import Signals
 from interactive_dl.engine._position import Position
 
@@ -45,6 +46,47 @@ class FitContext:
     metrics: list[list[Any]] | None = None
     signals: Signals = field(default_factory=Signals)
     is_rate_steered: bool = False
+    _arrived_before: int | None = None
+
+    def begin_call(self, model: keras.Model) -> None:
+        """Keras is about to call the compiled function, which may do several steps."""
+        if model.steps_per_execution > 1:
+            self._arrived_before = _phases.clock().arrived
+
+    def end_call(self, steps: int) -> None:
+        """Count the steps that the function has done: up to ``steps``, fewer where the data ends
+        within.
+        """
+        self.position = self.position.after(self._arrived() or steps)
+        self._arrived_before = None
+
+    def abandon_call(self) -> None:
+        """Count the steps of a call that has failed; the one whose batch came last is not done."""
+        self.position = self.position.after(max(0, self._arrived() - 1))
+        self._arrived_before = None
+
+    def _arrived(self) -> int:
+        """Batches that came to the call that is under way; 0 where it does one step, or the model
+        was compiled elsewhere.
+        """
+        before = self._arrived_before
+        return 0 if before is None else _phases.clock().arrived - before
+
+    def steps_left(self, steps_per_epoch: int | None) -> int | None:
+        """Steps that are left of the epoch that has begun; None where its data does not tell."""
+        whole = steps_per_epoch
+        if self.position.epoch == self.begin.epoch and isinstance(self.data[0], Batches):
+            whole = self.data[0].steps_of(self.position.epoch)
+        done = self.position.batch - self.batches_before(self.position.epoch)
+        return None if whole is None else max(0, whole - done)
+
+    def coming_steps(self, model: keras.Model, steps_per_epoch: int | None) -> range:
+        """Numbers of the steps that the next call of the compiled function does, as far as is
+        known.
+        """
+        first, left = self.position.step + 1, self.steps_left(steps_per_epoch)
+        count = model.steps_per_execution
+        return range(first, first + (min(count, left) if left else count))
 
     def batches_before(self, epoch: int) -> int:
         """Steps of ``epoch`` (from 0) that were done before this ``fit``."""
@@ -52,11 +94,7 @@ class FitContext:
 
     def is_whole(self, steps_per_epoch: int | None) -> bool:
         """Whether all steps of the epoch that has begun are done."""
-        left = steps_per_epoch
-        if self.position.epoch == self.begin.epoch and isinstance(self.data[0], Batches):
-            left = self.data[0].steps_of(self.position.epoch)
-        done = self.position.batch - self.batches_before(self.position.epoch)
-        return left is None or done >= left
+        return not self.steps_left(steps_per_epoch)
 
     def samples_before(self) -> int:
         """Samples of the epoch that has begun, of all ranks, that are done with; 0 where the data

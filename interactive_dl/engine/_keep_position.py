@@ -28,10 +28,11 @@ class KeepPosition(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the first step of this call; the compiled function may do several."""
         self._first = batch
+        self._context.begin_call(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Steps are done."""
-        self._context.position = self._context.position.after(batch + 1 - self._first)
+        self._context.end_call(batch + 1 - self._first)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """The epoch is done, unless the training was stopped within."""

@@ -126,7 +126,8 @@ class Live(keras.callbacks.Callback):
         """Load the flags that the step is to carry."""
         if self._group.rank == 0:
             if self._score is not None:
-                self._told.hear(self._score.within.get(self._context.position.step + 1, ()))
+                for step in self._coming_steps():
+                    self._told.hear(self._score.within.get(step, ()))
             if self._told.look_for_commands() or (self.growth and self.growth.look()):
                 self._word.raise_flag(Flag.COMMAND)
             if self._is_report_due():
@@ -134,7 +135,7 @@ class Live(keras.callbacks.Callback):
         if self._signals.count:
             self._word.raise_flag(Flag.INTERRUPT)
         self._word.load()
-        self._first_batch = batch
+        self._step_before = self._context.position.step
         self._clock.begin()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -143,7 +144,7 @@ class Live(keras.callbacks.Callback):
         Raises:
             AgreedInterrupt: a rank was interrupted. On every rank.
         """
-        self._clock.end(batch + 1 - self._first_batch)
+        self._clock.end(self._context.position.step - self._step_before)
         self._answer_growth()  # whoever has joined has done a step
         self._metrics = logs or {}
         flags = self._word.take() if self._carries_word else self._own_flags()
@@ -369,10 +370,13 @@ class Live(keras.callbacks.Callback):
         if self._reports.is_pending or self._word.wanted & Flag.REPORT:
             return False
         if self._score is not None:
-            return self._context.position.step + 1 in self._score.reports
+            return not self._score.reports.isdisjoint(self._coming_steps())
         if self.steps_per_report:
-            return self._context.position.step + 1 - self._reported_step >= self.steps_per_report
+            return self._coming_steps()[-1] - self._reported_step >= self.steps_per_report
         return time.monotonic() - self._reported_s >= _REPORT_EVERY_S
+
+    def _coming_steps(self) -> range:
+        return self._context.coming_steps(self.model, self.params.get("steps"))
 
     def _begin_report(self) -> None:
         self._tell_report(self._reports.finish())

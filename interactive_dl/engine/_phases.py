@@ -51,7 +51,7 @@ class PhaseClock(ABC):
 
     def restart(self) -> None:
         """Forget the steps so far."""
-        self._steps = 0
+        self._steps = self._calls = 0
         self._begins_s = self._ends_s = self._between_s = 0.0
         self._last_end_s: float | None = None
         self._clear()
@@ -68,7 +68,13 @@ class PhaseClock(ABC):
         now_s = time.time()
         self._ends_s += now_s - self._base_s
         self._last_end_s = now_s
+        self._calls += 1
         self._steps += steps
+
+    @property
+    @abstractmethod
+    def arrived(self) -> int:
+        """Batches that have come since the last ``restart``."""
 
     @abstractmethod
     def callbacks_done(self) -> None:
@@ -127,13 +133,17 @@ class PhaseClock(ABC):
 
 
 class _TensorFlowClock(PhaseClock):
-    """Keras's compiled step fetches its batch itself."""
+    """Keras's compiled step fetches its batch itself.
+
+    Of a call that does several steps only the time of the whole is known: waiting for data is then
+    part of computing.
+    """
 
     def __init__(self) -> None:
         import tensorflow as tf
 
         with tf.init_scope(), tf.device("CPU:0"):
-            self._sums = tf.Variable(np.zeros(2), trainable=False, dtype="float64")
+            self._sums = tf.Variable(np.zeros(3), trainable=False, dtype="float64")
         super().__init__()
 
     def data_arrived(self, data: Any) -> Any:
@@ -141,7 +151,7 @@ class _TensorFlowClock(PhaseClock):
 
         tensors = [one for one in tf.nest.flatten(data) if tf.is_tensor(one)]
         with tf.control_dependencies(tensors):
-            noted = self._note(tf.stack([tf.timestamp() - self._base_s, 0.0]))
+            noted = self._note(tf.stack([tf.timestamp() - self._base_s, 0.0, 1.0]))
         return tf.nest.map_structure(lambda one: _after(noted, one), data)
 
     def gradients_ready(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
@@ -155,16 +165,21 @@ class _TensorFlowClock(PhaseClock):
         import tensorflow as tf
 
         with tf.control_dependencies(list(gradients)):
-            noted = self._note(tf.stack([0.0, tf.timestamp() - ready]))
+            noted = self._note(tf.stack([0.0, tf.timestamp() - ready, 0.0]))
         return [_after(noted, one) for one in gradients]
 
     def _note(self, seconds: Any) -> Any:
         return self._sums.assign_add(seconds, read_value=False)
 
     def _waits(self) -> tuple[float, float]:
-        arrivals_s, allreduce_s = self._sums.numpy()
+        arrivals_s, allreduce_s, arrived = self._sums.numpy()
         # Without a single arrival (a step that was compiled elsewhere) nothing is known.
-        return (max(0.0, arrivals_s - self._begins_s) if arrivals_s else 0.0), allreduce_s
+        is_known = arrived and self._steps == self._calls
+        return (max(0.0, arrivals_s - self._begins_s) if is_known else 0.0), allreduce_s
+
+    @property
+    def arrived(self) -> int:
+        return int(self._sums.numpy()[2])
 
     def callbacks_done(self) -> None:
         pass
@@ -173,7 +188,7 @@ class _TensorFlowClock(PhaseClock):
         return data_s, 0.0
 
     def _clear(self) -> None:
-        self._sums.assign(np.zeros(2))
+        self._sums.assign(np.zeros(3))
 
 
 def _after(moment: Any, tensor: Any) -> Any:
@@ -196,7 +211,12 @@ class _TorchClock(PhaseClock):
     _idle_since_s: float | None
 
     def data_arrived(self, data: Any) -> Any:
+        self._arrived += 1
         return data
+
+    @property
+    def arrived(self) -> int:
+        return self._arrived
 
     def gradients_ready(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
         return list(gradients), time.perf_counter()
@@ -221,6 +241,7 @@ class _TorchClock(PhaseClock):
         return 0.0, data_s
 
     def _clear(self) -> None:
+        self._arrived = 0
         self._allreduce_s = self._data_s = 0.0
         self._idle_since_s = None
 

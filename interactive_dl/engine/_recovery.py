@@ -91,6 +91,7 @@ def recover(
         PeerFailedError: a survivor raised.
     """
     old = group.current()
+    context.abandon_call()
     while True:
         new = group.form(set(old.engines) - set(without))
         try:

@@ -9,7 +9,7 @@ from lines import ScriptedLine, scripted
 from models import BATCH, convolution, distance, loss, samples, weights
 
 from interactive_dl import data, engine
-from interactive_dl.telemetry import events, spread
+from interactive_dl.telemetry import events, replay, spread
 from interactive_dl.telemetry.steering import (
     Evaluate,
     Grow,
@@ -36,11 +36,18 @@ class Values(keras.callbacks.Callback):
             self.change(self.model)
 
 
-def trained(group, optimizer, line, *, model=None, epochs=2, callbacks=(), **options):
+def trained(
+    group, optimizer, line, *, model=None, epochs=2, callbacks=(), steps_per_call=1, **options
+):
     model = convolution(dropout=0.25) if model is None else model
     x, y = samples("convolution", STEPS, group.size)
     batches = data.from_arrays(x, y).shard(group, seed=5).batch(BATCH)
-    model.compile(engine.distribute(optimizer), loss(), metrics=["accuracy"])
+    model.compile(
+        engine.distribute(optimizer),
+        loss(),
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_call,
+    )
     with scripted(line):
         history = model.fit(
             batches,
@@ -130,6 +137,75 @@ def test_what_cannot_be_set_is_refused_with_the_reason_and_changes_nothing(
         (refused,) = line.of(events.CommandRefused)
         assert reason in refused.reason
         assert not line.of(events.CommandApplied)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras does not on torch")
+def test_commands_count_after_the_last_of_the_steps_that_keras_does_at_once(group) -> None:
+    """Epochs of five steps, two at once: Keras's calls end after 2, 4, 5, 7, 9, 10, 12, 14."""
+    commands = {
+        1: [SetKnobs({"steps_per_report": 1})],
+        4: [SetKnobs({"learning_rate": 0.005})],
+        7: [SetKnobs({"momentum": 0.3})],
+        12: [Stop()],
+    }
+    steps = [2, 5, 9, 14]
+
+    def run(line, callbacks=()):
+        keras.utils.set_random_seed(1)
+        return trained(
+            group,
+            keras.optimizers.SGD(**SGD),
+            line,
+            epochs=3,
+            callbacks=callbacks,
+            steps_per_call=2,
+        )[0]
+
+    line = ScriptedLine(commands)
+    steered = run(line)
+    set_rate, set_momentum = KNOBS["learning_rate"][1], KNOBS["momentum"][1]
+    after_calls = [Values(3, set_rate), Values(5, set_momentum), Values(8, _stop)]
+    programmed = run(ScriptedLine({}), after_calls)
+    assert group.allgather(int(steered.optimizer.iterations)) == [14] * group.size
+    assert distance(weights(steered), weights(programmed)) == 0
+
+    again = ScriptedLine({})
+    with mock.patch.object(replay, "requested", return_value=_score(group, line)):
+        replayed = run(again)
+    assert distance(weights(steered), weights(replayed)) == 0
+    if group.rank == 0:
+        assert [one.step for one in line.of(events.CommandApplied)] == steps
+        assert line.of(events.EpochEnded)[0].step == STEPS
+        (ended,) = line.of(events.Ended)
+        assert (ended.outcome, ended.step, ended.epoch) == ("stopped", 14, 2)
+        reports = line.of(events.Progress)
+        assert reports
+        assert {one.step for one in reports} <= {2, 4, 5, 7, 9, 10, 12, 14}
+        assert all(min(one.ranks.compute_s) > 0 for one in reports)
+        assert [one.step for one in again.of(events.CommandApplied)] == steps
+        assert again.of(events.Ended) == line.of(events.Ended)
+
+
+def _score(group, line) -> replay.Score:
+    """What is to be done again, as rank 0's journal has it."""
+    within = {
+        applied.step: (sent,)
+        for applied, sent in zip(line.of(events.CommandApplied), line.heard, strict=True)
+    }
+    reports = frozenset(one.step for one in line.of(events.Progress))
+    return replay.Score(group.broadcast(line.of(events.Started)[:1]), within, {}, reports)
+
+
+def _stop(model) -> None:
+    model.stop_training = True
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="Keras does on TensorFlow")
+def test_several_steps_at_once_are_refused_on_every_rank_where_keras_cannot(group) -> None:
+    line = ScriptedLine({})
+    optimizer = keras.optimizers.SGD(**SGD)
+    with pytest.raises(ValueError, match="`steps_per_execution` must be 1 with the PyTorch"):
+        trained(group, optimizer, line, steps_per_call=2)
 
 
 def test_an_optimizer_without_momentum_says_why_it_gets_none(group) -> None:
