@@ -1,10 +1,14 @@
-"""What all tests share: journals of runs go to a folder of their own."""
+"""What all tests share: journals of runs go to a folder of their own; examples take their time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("whatever else the machine does", deadline=None)
+settings.load_profile("whatever else the machine does")
 
 
 @pytest.fixture(scope="session", autouse=True)
