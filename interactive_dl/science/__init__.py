@@ -24,6 +24,7 @@ NAMES = {
     "hep": "interactive_dl.science.hep.case",
     "convnets": "interactive_dl.science.convnets.case",
     "cosmoflow": "interactive_dl.science.cosmoflow.case",
+    "cosmogan": "interactive_dl.science.cosmogan.case",
 }
 """Modules of the cases, by name; each has its case as ``CASE``."""
 

@@ -1,0 +1,210 @@
+"""DCGAN's networks, and how they are trained against each other.
+
+After the code of arXiv:1706.02390 (``MustafaMustafa/cosmoGAN``) with one difference: there the
+filters of the discriminator's later layers are 2, 4, 6 times those of the first; here they double,
+as the generator's and in DCGAN itself (arXiv:1511.06434).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from interactive_dl.science.cosmogan.config import Config
+from interactive_dl.science.cosmogan.gradients import gradients_of, without_gradients
+
+KERNEL = 5
+SLOPE = 0.2
+INITIAL_DEVIATION = 0.02
+ADAM_BETA_1 = 0.5
+
+
+def build_generator(config: Config) -> keras.Model:
+    """From random numbers to maps.
+
+    Returns:
+        float32, shape (batch, latent), or (batch, latent + 1) with the amplitude last where it is
+        conditional, to pixels in the range of tanh, (batch, size, size, 1).
+    """
+    coarse = config.size // 2 ** len(config.generator)
+    first, *others = config.generator
+    stack: list[layers.Layer] = [
+        keras.Input((config.latent + config.is_conditional,)),
+        layers.Dense(coarse * coarse * first, kernel_initializer=_initial()),
+        layers.Reshape((coarse, coarse, first)),
+        *_normalised(layers.ReLU()),
+    ]
+    for filters in others:
+        stack += [_upwards(filters), *_normalised(layers.ReLU())]
+    stack += [_upwards(1), layers.Activation("tanh")]
+    return keras.Sequential(stack, name="generator")
+
+
+def build_discriminator(config: Config) -> keras.Model:
+    """From maps to how real they look.
+
+    Returns:
+        float32, shape (batch, size, size, 1), or with the amplitude as a second channel where it
+        is conditional, to the logit of being real, (batch, 1).
+    """
+    stack: list[layers.Layer] = [keras.Input((config.size, config.size, 1 + config.is_conditional))]
+    for number, filters in enumerate(config.discriminator):
+        stack.append(
+            layers.Conv2D(filters, KERNEL, strides=2, padding="same", kernel_initializer=_initial())
+        )
+        leaky = layers.LeakyReLU(SLOPE)
+        stack += _normalised(leaky) if number else [leaky]
+    stack += [
+        layers.Flatten(),
+        layers.Dense(1, kernel_initializer=_initial()),
+    ]
+    return keras.Sequential(stack, name="discriminator")
+
+
+def _upwards(filters: int) -> layers.Layer:
+    return layers.Conv2DTranspose(
+        filters, KERNEL, strides=2, padding="same", kernel_initializer=_initial()
+    )
+
+
+def _normalised(activation: layers.Layer) -> list[layers.Layer]:
+    return [layers.BatchNormalization(momentum=0.9, epsilon=1e-5), activation]
+
+
+def _initial() -> keras.initializers.Initializer:
+    """Each layer has one of its own: an initializer gives the same numbers again."""
+    return keras.initializers.TruncatedNormal(stddev=INITIAL_DEVIATION)
+
+
+@keras.saving.register_keras_serializable("interactive_dl.cosmogan")
+class CosmoGAN(keras.Model):
+    """A generator and the discriminator it has to deceive.
+
+    ``predict`` generates: random numbers (and amplitudes) to pixels. ``fit`` takes maps and their
+    amplitudes; each step updates both networks once, from the same two batches. At full size the
+    generator has 12,824,449 trainable parameters, the discriminator 4,436,225.
+
+    Args:
+        config: of both networks.
+    """
+
+    def __init__(self, config: Config) -> None:
+        generator = build_generator(config)
+        super().__init__(generator.inputs, generator.outputs, name="cosmogan")
+        self.config = config
+        self.generator = generator
+        self.discriminator = build_discriminator(config)
+        self.noise = keras.random.SeedGenerator()
+        self._means = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("loss", "generator_loss", "discriminator_loss")
+        }
+
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        generator_optimizer: keras.optimizers.Optimizer,
+        **options: Any,
+    ) -> None:
+        """Give each network its optimizer, the discriminator the first one."""
+        super().compile(optimizer, **options)
+        self.generator_optimizer = generator_optimizer
+        # Keras would build the first for the variables of both networks
+        self.optimizer.build(self.discriminator.trainable_variables)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of a model like this one."""
+        return {"config": asdict(self.config)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CosmoGAN:
+        """The inverse of ``get_config``; JSON has made lists of tuples."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in config["config"].items()
+        }
+        return cls(Config(**fields))
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimizers."""
+        serialize = keras.optimizers.serialize
+        return {
+            "optimizer": serialize(self.optimizer),
+            "generator_optimizer": serialize(self.generator_optimizer),
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """The inverse of ``get_compile_config``."""
+        self.compile(**{name: keras.optimizers.deserialize(one) for name, one in config.items()})
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """Means over an epoch."""
+        return list(self._means.values())
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One update of both networks from a batch of maps and amplitudes."""
+        real, amplitude, _ = keras.utils.unpack_x_y_sample_weight(data)
+        networks = (self.discriminator, self.generator)
+        gradients, losses = gradients_of(
+            lambda: self._play(real, amplitude, training=True), networks
+        )
+        optimizers = (self.optimizer, self.generator_optimizer)
+        with without_gradients():
+            for network, optimizer, own in zip(networks, optimizers, gradients, strict=True):
+                optimizer.apply(own, network.trainable_variables)
+        return self._noted(losses)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The losses on maps that are not trained on."""
+        real, amplitude, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._noted(self._play(real, amplitude, training=False))
+
+    def _play(self, real: Any, amplitude: Any, *, training: bool) -> tuple[Any, Any]:
+        """Losses of the discriminator and of the generator, scalars."""
+        fake = self.generator(self._latent(real, amplitude), training=training)
+        of_real = self.discriminator(self._shown(real, amplitude), training=training)
+        of_fake = self.discriminator(self._shown(fake, amplitude), training=training)
+        is_swapped = self._swapped() if training else 0.0
+        told_apart = _error(of_real, 1 - is_swapped) + _error(of_fake, is_swapped)
+        return told_apart, _error(of_fake, 1.0)
+
+    def _swapped(self) -> Any:
+        """1 if the labels of this step are swapped, else 0."""
+        draw = keras.random.uniform((), seed=self.noise)
+        return ops.cast(draw < self.config.flip, "float32")
+
+    def _latent(self, real: Any, amplitude: Any) -> Any:
+        normal = keras.random.normal((ops.shape(real)[0], self.config.latent), seed=self.noise)
+        if not self.config.is_conditional:
+            return normal
+        return ops.concatenate([normal, ops.reshape(amplitude, (-1, 1))], axis=1)
+
+    def _shown(self, maps: Any, amplitude: Any) -> Any:
+        if not self.config.is_conditional:
+            return maps
+        channel = ops.ones_like(maps) * ops.reshape(amplitude, (-1, 1, 1, 1))
+        return ops.concatenate([maps, channel], axis=-1)
+
+    def _noted(self, losses: Sequence[Any]) -> dict[str, Any]:
+        discriminator, generator = losses
+        values = (discriminator + generator, generator, discriminator)
+        for metric, value in zip(self.metrics, values, strict=True):
+            metric.update_state(value)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _error(logits: Any, label: Any) -> Any:
+    """Mean cross-entropy of logits with one label for all."""
+    labels = ops.ones_like(logits) * label
+    return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))
+
+
+def adam(learning_rate: float) -> keras.optimizers.Adam:
+    """DCGAN's."""
+    return keras.optimizers.Adam(learning_rate, beta_1=ADAM_BETA_1)
