@@ -43,8 +43,8 @@ class Config:
 
 
 LAPTOP = Config("cifar", 32, 10, 4000, 500, 1000, "adam", 1e-3, 0, 32, 7)
-"""A minute on two cores. Right on 87 to 96 % of the test images with five seeds; the zoo's SGD needs
-more epochs to begin than a laptop has time for."""
+"""A minute on two cores. Right on 87 to 96 % of the test images with five seeds; the zoo's SGD
+needs more epochs to begin than a laptop has time for."""
 
 FULL_SIZE = Config("cifar", 32, 10, 45_000, 5_000, 10_000, "sgd", 1e-3, 0, 100, 120)
 """As many images as CIFAR-10 has."""
