@@ -16,6 +16,8 @@ from interactive_dl import science
 from interactive_dl.bench import case, threads
 from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
+from interactive_dl.cluster.slurm import profile
+from interactive_dl.cluster.slurm.request import request_of
 from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
 from interactive_dl.telemetry.journal import runs_folder
 
@@ -53,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("script", help="a Python file")
     run.add_argument("words", nargs=argparse.REMAINDER, help="the script's own arguments")
     run.set_defaults(run=_run)
+
+    site = commands.add_parser("profile", help="what Slurm is asked for where a call says nothing")
+    site.set_defaults(run=_profile)
 
     runs = commands.add_parser("runs", help="the runs that have a journal")
     runs.add_argument("--folder", type=Path, help="of the journals (default: $IDL_RUNS or runs)")
@@ -122,6 +127,18 @@ def _doctor(chosen: argparse.Namespace) -> int:
     report = interactive_dl.doctor()
     print(report.json() if chosen.json else report)
     return 0 if report.ok else 1
+
+
+def _profile(_chosen: argparse.Namespace) -> int:
+    """Each option of the profiles of site and user, and where it comes from."""
+    paths = profile.files()
+    found = profile.layers(paths, {})
+    request_of(profile.merged(found))
+    print(
+        profile.shown(found)
+        or f"No profile sets an option. Looked for: {', '.join(map(str, paths))}"
+    )
+    return 0
 
 
 def _demo(chosen: argparse.Namespace) -> int:

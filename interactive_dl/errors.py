@@ -10,6 +10,10 @@
     │   ├── NotEnoughSlotsError
     │   ├── EnginesNotRegisteredError
     │   ├── WorldSizeError           an MPI world of the wrong size, or ids that are not ranks
+    │   ├── RequestError             options that no cluster or scheduler has
+    │   ├── AllocationError          a scheduler's job does not come to run, or has ended
+    │   │   └── AllocationRefusedError
+    │   ├── SchedulerError           the scheduler does not answer
     │   └── HealError
     ├── GroupError                   a group of engines could not be formed
     ├── TrainingError
@@ -89,6 +93,22 @@ class EnginesNotRegisteredError(ClusterError):
 
 class WorldSizeError(ClusterError):
     """The MPI world has the wrong size, or engine ids are not its ranks."""
+
+
+class RequestError(ClusterError, ValueError):
+    """Options of a cluster are unknown or make no sense."""
+
+
+class AllocationError(ClusterError):
+    """The scheduler's job does not come to run, or has ended."""
+
+
+class AllocationRefusedError(AllocationError):
+    """The scheduler does not take the job."""
+
+
+class SchedulerError(ClusterError):
+    """The scheduler, or its commands, do not answer."""
 
 
 class HealError(ClusterError):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
-from interactive_dl.cluster._starting import environment_of
+from interactive_dl.cluster._variables import environment_of
 
 
 def start(places: Places, options: Options, words: Sequence[str], log: str) -> int:

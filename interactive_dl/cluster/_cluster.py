@@ -13,12 +13,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from interactive_dl.cluster import _beside, _processes, _starting, _status
+from interactive_dl.cluster._allocation import kind
 from interactive_dl.cluster._background import BackgroundLoop
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places, ipython_folder, known_ids
 from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.cluster.environment import Binding
-from interactive_dl.errors import ClusterNotFoundError, ClusterNotRunningError
+from interactive_dl.errors import (
+    AllocationError,
+    ClusterNotFoundError,
+    ClusterNotRunningError,
+    EnginesNotRegisteredError,
+)
 from interactive_dl.telemetry import exits
 from interactive_dl.telemetry.journal import runs_folder
 from interactive_dl.telemetry.run import Runs
@@ -40,7 +46,9 @@ class Cluster:
     another one. In a notebook ``%%px`` runs on all engines right after ``start()``.
 
     Args:
-        engines: how many.
+        where: ``local``; or ``slurm``, for nodes of a computing centre; or a number, for as many
+            engines on this machine.
+        engines: how many on this machine (default: 4); with a scheduler, its options tell.
         cluster_id: letters, digits, ``.``, ``_``, ``-``; by default a new one.
         threads_per_engine: compute threads of each; by default the cores divided among them.
         binding: ``auto`` gives each engine cores of its own where there are enough.
@@ -49,14 +57,22 @@ class Cluster:
         environment: further variables for the engines, such as ``KERAS_BACKEND``.
         runs: folder of the runs' journals, which outlive the cluster; by default ``$IDL_RUNS`` or
             ``runs`` in the current folder.
+        request: what to ask Slurm for, over the profiles of site and user (``idl profile``):
+            nodes, engines_per_node, cpus_per_engine, gpus_per_engine, mem_gb, walltime_min,
+            partition, account, qos, constraint, reservation, setup, extra_directives,
+            omit_directives, interface; ``cluster.slurm.request.Request`` says what they mean.
+
+    Raises:
+        RequestError: an unknown place or option, or a value that makes no sense.
 
     Every method that takes time has an async twin: ``await cluster.start_async()``.
     """
 
     def __init__(
         self,
-        engines: int = 4,
+        where: str | int = "local",
         *,
+        engines: int | None = None,
         cluster_id: str | None = None,
         threads_per_engine: int | None = None,
         binding: Binding = "auto",
@@ -64,21 +80,29 @@ class Cluster:
         start_timeout_s: float = 60.0,
         environment: Mapping[str, str] | None = None,
         runs: str | os.PathLike[str] | None = None,
+        **request: Any,
     ) -> None:
+        place, engines = ("local", where) if isinstance(where, int) else (where, engines)
+        allocation = kind(place)
+        count, complete = allocation.complete(engines, request)
         self._options = Options(
-            engines=engines,
+            engines=count,
             threads_per_engine=threads_per_engine,
             binding=binding,
             oversubscribe=oversubscribe,
             start_timeout_s=start_timeout_s,
             environment=dict(environment or {}),
             runs=str(Path(runs or runs_folder()).absolute()),
+            where=place,
+            request=complete,
         )
         self._places = Places(cluster_id or f"idl-{secrets.token_hex(3)}", ipython_folder())
+        self._allocation = allocation(self._places, self._options)
         self._background = BackgroundLoop(f"cluster {self._places.cluster_id}")
         self._launched: ipyparallel.Cluster | None = None
         self._client: Client | None = None
-        self._is_starting = False
+        self._starting: asyncio.Task[None] | None = None
+        self._is_unwanted = False
         self._runs: Runs | None = None
         self._ever_registered: set[int] = set()
 
@@ -125,16 +149,23 @@ class Cluster:
                 f" {', '.join(running) or 'none'}. Type:"
                 f" idl.Cluster(engines=4, cluster_id={cluster_id!r}).start()"
             )
-        options = Description.read(places.description).options
-        return cls(cluster_id=cluster_id, **vars(options))
+        options = dict(vars(Description.read(places.description).options))
+        request = options.pop("request")
+        if request:
+            options.pop("engines")
+        return cls(cluster_id=cluster_id, **options, **request)
 
     # -- life ----------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start controller and engines, check the world, and make ``%%px`` run on them.
 
+        With a scheduler this waits for nodes as long as it takes; an interrupt cancels.
+
         Raises:
             SetupError: no mpiexec, or two MPIs.
+            AllocationError: the scheduler refused, the job can never start, or it ended.
+            SchedulerError: the scheduler does not answer.
             ClusterError: a running cluster has this id; too few slots; engines that do not
                 register; a world of the wrong size. What was started has been stopped again.
         """
@@ -268,6 +299,14 @@ class Cluster:
         """
         return _beside.start(self._places, self._options, words, log)
 
+    def job_script(self) -> str:
+        """The script that ``start()`` hands to Slurm.
+
+        Raises:
+            RequestError: the engines run on this machine; or a directive cannot be omitted.
+        """
+        return self._allocation.job_script()
+
     @property
     def client(self) -> Client:
         """The connected ipyparallel client: ``cluster.client[:]`` is a view of all engines.
@@ -302,11 +341,11 @@ class Cluster:
     @property
     def state(self) -> State:
         """Whether it can work, and if not, why."""
-        if self._is_starting:
-            return State("starting")
+        if self._starting is not None:
+            return self._allocation.starting_state(len(self._client.ids) if self._client else 0)
         if self._client is None:
-            return _status.unreached_state(self._places)
-        return _status.state(self._places, self._registered)
+            return self._allocation.outcome or _status.unreached_state(self._places)
+        return self._allocation.state(_status.state(self._places, self._registered))
 
     @property
     def _registered(self) -> _status.Registered:
@@ -320,26 +359,49 @@ class Cluster:
     async def _start(self) -> None:
         if self._client is not None:
             return
-        _starting.check(self._places, self._options)
-        self._is_starting = True
+        _starting.check(self._places, self._allocation)
+        self._is_unwanted = False
+        self._starting = asyncio.current_task()
         try:
-            self._launched = await _starting.launch(self._places, self._options)
+            self._launched = await _starting.launch(self._places, self._options, self._allocation)
             await self._connect()
-            size = self._options.engines
+            await self._allocation.await_granted()
+            await self._await_engines()
+            _starting.check_world(self._places, self.client, self.size)
+        except asyncio.CancelledError:
+            await self._end()
+            if self._is_unwanted:
+                raise ClusterNotRunningError(
+                    f"Cluster {self.id!r} was stopped while it started. Type: cluster.start()"
+                ) from None
+            raise
+        except BaseException:
+            await self._end()
+            raise
+        finally:
+            self._starting = None
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._is_unwanted = True
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        await self._end()
+
+    async def _await_engines(self) -> None:
+        try:
             await _starting.await_engines(
                 self.client,
                 self._places,
-                range(size),
+                range(self.size),
                 self._options.start_timeout_s,
-                is_over=self._has_no_mpiexec,
-                size=size,
+                is_over=self._allocation.is_over,
+                size=self.size,
             )
-            _starting.check_world(self._places, self.client, size)
-        except BaseException:
-            await self._stop()
-            raise
-        finally:
-            self._is_starting = False
+        except EnginesNotRegisteredError as error:
+            if self._allocation.outcome is None:
+                raise
+            raise AllocationError(self._allocation.outcome.reason) from error
 
     async def _heal(self, timeout_s: float, wait_for_busy: bool, sponsor: int | None) -> None:
         from interactive_dl.cluster import _healing
@@ -360,6 +422,7 @@ class Cluster:
         )
         self._client._registration_callbacks.append(self._notice)
         self._ever_registered = set(self._client.ids)
+        self._allocation.follow()
 
     def _activate(self) -> None:
         """Make ``%%px`` run on all engines, those of later worlds included."""
@@ -368,14 +431,16 @@ class Cluster:
         _px.activate(self.client)
 
     def _disconnect(self) -> None:
+        self._allocation.let_go()
         if self._runs is not None:
             self._runs.close()
         if self._client is not None:
             self._client.close()
             self._client = None
 
-    async def _stop(self) -> None:
+    async def _end(self) -> None:
         self._disconnect()
+        await self._allocation.end()
         processes = _processes.marked(self._places.folder)
         await asyncio.to_thread(_processes.end, processes, _STOP_GRACE_S)
         # What was starting up during the first look has its mark by now.
@@ -388,14 +453,12 @@ class Cluster:
     def _has_controller(self) -> bool:
         return _status.has_controller(self._places)
 
-    def _has_no_mpiexec(self) -> bool:
-        sets = self._launched.engines.values() if self._launched else ()
-        return any(launcher.state == "after" for launcher in sets)
-
     def _notice(self, event: dict[str, Any]) -> None:
         """Called by the client's thread for every engine that comes or goes."""
         self._ever_registered.add(int(event["id"]))
-        if event["event"] == "unregister" and not self._is_starting:
+        if event["event"] == "unregister":
+            self._allocation.look_now()
+        if event["event"] == "unregister" and self._starting is None:
             self._background.post(self._tell_death(int(event["id"])))
 
     async def _tell_death(self, engine: int) -> None:
@@ -409,7 +472,4 @@ class Cluster:
         deadline_s = time.monotonic() + _EXIT_RECORD_S
         while engine not in exits.exits(folder) and time.monotonic() < deadline_s:
             time.sleep(0.005)
-        return f"{_status.death(self._places, engine)}\n{_NEXT}"
-
-
-_NEXT = "The other engines live on. Type: cluster.heal() to replace the dead, or cluster.restart()."
+        return f"{_status.death(self._places, engine)}\n{self._allocation.after_death}"

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from interactive_dl.cluster.environment import Binding
 
@@ -22,6 +23,8 @@ class Options:
         start_timeout_s: how long engines may take to register.
         environment: variables for controller and engines, over everything else.
         runs: folder of the journals.
+        where: the kind of allocation: ``local`` or ``slurm``.
+        request: what is asked of a scheduler, complete.
     """
 
     engines: int = 4
@@ -31,6 +34,8 @@ class Options:
     start_timeout_s: float = 60.0
     environment: dict[str, str] = field(default_factory=dict)
     runs: str = "runs"
+    where: str = "local"
+    request: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,9 @@ class Description:
         options: how it was started.
         started_at_s: seconds since the epoch.
         controller_pid: process id of the controller's supervisor; 0 before it runs.
-        mpiexec_pid: process id of mpiexec; 0 before it runs.
+        mpiexec_pid: process id of mpiexec; 0 before it runs, and where it runs in a job.
         recorder_pid: process id of the recorder's supervisor; 0 before it runs.
+        job: number of the scheduler's job in which the engines run; 0 without one.
     """
 
     cluster_id: str
@@ -54,6 +60,7 @@ class Description:
     controller_pid: int = 0
     mpiexec_pid: int = 0
     recorder_pid: int = 0
+    job: int = 0
 
     def write(self, path: Path) -> None:
         """Write under a temporary name, then rename: a reader sees the whole file or none."""

@@ -54,8 +54,10 @@ class WorldLauncher(_KeepsItsLog, MPIEngineSetLauncher):
         return list(self.command)
 
 
-def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
+def ipyparallel_cluster(places: Places, address: str) -> ipyparallel.Cluster:
     """ipyparallel's own cluster: it outlives this process and beats often.
+
+    Its controller listens on ``address``, an IPv4 address of this host.
 
     An engine is listed after its first heartbeat, so a short period makes a quick start; and one
     that computes without a pause must not be declared dead for a few beats it could not answer.
@@ -74,28 +76,29 @@ def ipyparallel_cluster(places: Places) -> ipyparallel.Cluster:
         shutdown_atexit=False,
         delay=0,
         log=log,
+        controller_ip=address,
         controller_args=[
             f"--HeartMonitor.period={_HEARTBEAT_PERIOD_MS}",
             f"--HeartMonitor.max_heartmonitor_misses={misses}",
-            *_port_words(),
+            *_port_words(address),
         ],
     )
 
 
-def _port_words() -> list[str]:
-    free = iter(quiet_ports(sum(_CONTROLLER_PORTS.values())))
+def _port_words(address: str) -> list[str]:
+    free = iter(quiet_ports(sum(_CONTROLLER_PORTS.values()), address))
     pools = {name: itertools.islice(free, count) for name, count in _CONTROLLER_PORTS.items()}
     return [f"--IPController.{name}={','.join(map(str, pool))}" for name, pool in pools.items()]
 
 
 def start_recorder(
-    places: Places, options: Options, environment: dict[str, str]
+    places: Places, options: Options, environment: dict[str, str], address: str
 ) -> subprocess.Popen[bytes]:
     """Start the process that writes the runs' journals, beside the controller."""
-    (port,) = quiet_ports(1)
+    (port,) = quiet_ports(1, address)
     with (places.folder / "recorder.log").open("wb") as log:
         return subprocess.Popen(
-            recorder_command(places.folder, Path(options.runs), port),
+            recorder_command(places.folder, Path(options.runs), port, address),
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -104,17 +107,24 @@ def start_recorder(
         )
 
 
-async def launch(
+async def start_controller(
+    cluster: ipyparallel.Cluster, places: Places, environment: dict[str, str]
+) -> None:
+    """Start the controller, and wait until engines may come."""
+    await cluster.start_controller(
+        environment=environment, output_file=str(places.folder / "controller.log")
+    )
+    await cluster.controller.get_connection_info()
+
+
+async def start_engines(
     cluster: ipyparallel.Cluster,
     places: Places,
     ranks: int,
     mpiexec: tuple[str, ...],
     environment: dict[str, str],
 ) -> None:
-    """Start the controller, then mpiexec with ``ranks`` engines; they register on their own."""
-    await cluster.start_controller(
-        environment=environment, output_file=str(places.folder / "controller.log")
-    )
+    """Start mpiexec with ``ranks`` engines on this machine; they register on their own."""
     await cluster.start_engines(
         ranks,
         command=[*mpiexec, *engine_command(places.folder)],

@@ -16,14 +16,14 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _USUAL_EPHEMERAL_START = 32_768
 
 
-def quiet_ports(count: int) -> tuple[int, ...]:
-    """``count`` ports that are free on the loopback and not ephemeral."""
+def quiet_ports(count: int, address: str = "127.0.0.1") -> tuple[int, ...]:
+    """``count`` ports that are free at an address of this host and not ephemeral."""
     end = max(_ephemeral_start(), _LOWEST + 10 * count)
     found: list[int] = []
     for port in random.SystemRandom().sample(range(_LOWEST, end), end - _LOWEST):
         if len(found) == count:
             break
-        if _is_free(port):
+        if _is_free(port, address):
             found.append(port)
     return tuple(found)
 
@@ -34,10 +34,10 @@ def _ephemeral_start() -> int:
     return int(_EPHEMERAL.read_text().split()[0])
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, address: str) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

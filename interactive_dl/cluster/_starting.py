@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,16 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interactive_dl.cluster import _launcher, _preflight, _processes
+from interactive_dl.cluster import _launcher, _processes
+from interactive_dl.cluster._allocation import Allocation
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
-from interactive_dl.cluster.environment import (
-    available_cores,
-    binds_to_cores,
-    mpi_environment,
-    mpiexec_arguments,
-    threads_per_rank,
-)
+from interactive_dl.cluster._variables import environment_of
 from interactive_dl.errors import (
     ClusterError,
     EnginesNotRegisteredError,
@@ -39,36 +33,9 @@ _POLL_S = 0.02
 _REFUSED_SLOTS = "There are not enough slots available"
 
 
-def environment_of(places: Places, options: Options) -> dict[str, str]:
-    """What controller and engines get on top of this process's own environment."""
-    ours = mpi_environment(options.engines, options.threads_per_engine)
-    volatile = str(places.volatile)
-    ours |= {
-        _processes.MARK: str(places.folder),
-        "OMPI_MCA_btl_sm_backing_directory": volatile,
-        "PRTE_MCA_prte_tmpdir_base": volatile,
-    }
-    return ours | options.environment
-
-
-def mpiexec_of(places: Places, options: Options) -> tuple[str, ...]:
-    """mpiexec's command line, pinned where the cores suffice and nobody else pins to them."""
-    threads = options.threads_per_engine or threads_per_rank(options.engines)
-    bind = binds_to_cores(
-        options.binding,
-        options.engines,
-        threads,
-        available_cores(),
-        host_is_shared=bool(_processes.marks() - {str(places.folder)}),
-    )
-    return mpiexec_arguments(options.engines, bind=bind, threads=threads)
-
-
-def check(places: Places, options: Options) -> None:
+def check(places: Places, allocation: Allocation) -> None:
     """Refuse what cannot work before anything is started."""
-    path = environment_of(places, options).get("PATH", os.defpath)
-    cores = available_cores()
-    _preflight.check(options.engines, oversubscribe=options.oversubscribe, cores=cores, path=path)
+    allocation.check()
     if _processes.marked(places.folder):
         raise ClusterError(
             f"A cluster id is used once at a time, but {places.cluster_id!r} runs already. Reach it"
@@ -76,32 +43,25 @@ def check(places: Places, options: Options) -> None:
         )
 
 
-async def launch(places: Places, options: Options) -> ipyparallel.Cluster:
-    """Start controller and mpiexec; the engines register on their own."""
+async def launch(places: Places, options: Options, allocation: Allocation) -> ipyparallel.Cluster:
+    """Start recorder and controller, and ask for engines; they register on their own."""
     places.create()
     described = Description(places.cluster_id, socket.gethostname(), options, time.time())
     described.write(places.description)
-    cluster = _launcher.ipyparallel_cluster(places)
+    address, environment = allocation.address, environment_of(places, options)
+    cluster = _launcher.ipyparallel_cluster(places, address)
     try:
-        recorder = _launcher.start_recorder(places, options, environment_of(places, options))
-        await _launcher.launch(
-            cluster,
-            places,
-            options.engines,
-            mpiexec_of(places, options),
-            environment_of(places, options),
-        )
+        recorder = _launcher.start_recorder(places, options, environment, address)
+        await _launcher.start_controller(cluster, places, environment)
+        described = await allocation.start_engines(cluster, described)
     except (RuntimeError, TimeoutError) as error:
         raise EnginesNotRegisteredError(
             f"Engines register with a controller, but it did not come up: {error}. Type: idl"
             f" doctor. The end of its log:\n{_shown(places.folder / 'controller.log')}"
         ) from error
-    replace(
-        described,
-        controller_pid=cluster.controller.pid,
-        mpiexec_pid=cluster.engine_set.pid,
-        recorder_pid=recorder.pid,
-    ).write(places.description)
+    replace(described, controller_pid=cluster.controller.pid, recorder_pid=recorder.pid).write(
+        places.description
+    )
     await asyncio.to_thread(
         await_recorder,
         places.folder,

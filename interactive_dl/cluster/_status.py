@@ -11,6 +11,8 @@ from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.cluster.controller._parts import Parts
+from interactive_dl.cluster.slurm.jobs import ended_state
+from interactive_dl.cluster.slurm.watching import look_once
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_S = 60.0
@@ -107,7 +109,11 @@ def what_ended(places: Places) -> str:
             f"The controller (pid {described.controller_pid}) has ended{why}: engines that die go"
             " unnoticed, and no other notebook can attach."
         )
-    if not _processes.is_alive(described.mpiexec_pid, places.folder):
+    if described.job:
+        job = look_once(described.job)
+        if job is not None and job.is_over:
+            return ended_state(job).reason
+    elif not _processes.is_alive(described.mpiexec_pid, places.folder):
         return (
             f"mpiexec (pid {described.mpiexec_pid}) has ended: MPI no longer notices deaths, and"
             " dead engines cannot be replaced."

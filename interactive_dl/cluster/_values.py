@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-StateName = Literal["stopped", "starting", "ready", "degraded", "failed"]
+StateName = Literal[
+    "stopped",
+    "submitting",
+    "refused",
+    "pending",
+    "impossible",
+    "starting",
+    "ready",
+    "degraded",
+    "failed",
+    "cancelled",
+    "timed out",
+    "unknown",
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,8 @@ class State:
 
     ``name``: ``ready`` - all engines live; ``degraded`` - some died or a process that they need
     has ended, the others work on; ``failed`` - none can be reached. ``reason`` says why.
+    Where a scheduler has a say: ``submitting``; ``refused`` by it; ``pending``; ``impossible`` - it
+    took what can never start; ``cancelled``; ``timed out``; ``unknown`` - it does not answer.
     """
 
     name: StateName

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from interactive_dl.telemetry.run import Run
 
 _INTERVAL_S = 1.0
+_TO_START = ("stopped", "refused", "impossible")
+_ON_ITS_WAY = ("submitting", "pending", "starting", "unknown")
+_BEGUN = ("ready", "degraded", "failed", "cancelled", "timed out")
 
 
 class ClusterPanel(ipywidgets.VBox):
@@ -103,16 +106,17 @@ class ClusterPanel(ipywidgets.VBox):
             reported = reported_loads(self.run.history) if self.run else {}
             loads = merged(reported, self._loads.measure(engines))
             rows = engine_rows(engines, deaths, loads)
-            shown = self._doing or state.name
-            reason = "" if self._doing else state.reason
+            doing = "" if state.name in _ON_ITS_WAY else self._doing
+            shown = doing or state.name
+            reason = "" if doing else state.reason
             self._header.value = render.cluster_header(self.cluster.id, shown, reason, len(engines))
             self._table.value = render.engines(rows)
-            is_up = state.name in ("ready", "degraded")
+            has_begun = state.name in _BEGUN
             useful = {
-                "start": state.name == "stopped",
+                "start": state.name in _TO_START,
                 "heal": state.name == "degraded",
-                "restart": state.name in ("ready", "degraded", "failed"),
-                "stop": is_up or state.name == "failed",
+                "restart": has_begun,
+                "stop": has_begun,
             }
             for name, button in self._buttons.items():
                 button.disabled = bool(self._doing) or not useful[name]

@@ -1,0 +1,251 @@
+"""A Slurm job as the place where a cluster's engines run."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interactive_dl.cluster import _preflight, _processes
+from interactive_dl.cluster._allocation import SURVIVED
+from interactive_dl.cluster._description import Description, Options
+from interactive_dl.cluster._places import Places
+from interactive_dl.cluster._values import State
+from interactive_dl.cluster._variables import environment_of
+from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
+from interactive_dl.cluster.slurm import commands, jobs, profile, script
+from interactive_dl.cluster.slurm.request import Request, request_of
+from interactive_dl.cluster.slurm.watching import WATCH
+from interactive_dl.errors import AllocationError, RequestError, SchedulerError
+from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import engine_command
+
+if TYPE_CHECKING:
+    import ipyparallel
+
+_LOG = logging.getLogger("interactive_dl.cluster")
+_POLL_S = 0.05
+_LOOK_S = 0.2
+_POLITE_S = 3.0
+_END_S = 15.0
+_SHOWN_LINES = 8
+_RESTART = "Type: cluster.restart()"
+_ALL_END = f"The others end with it, because they are on several nodes. {_RESTART}"
+
+
+class SlurmAllocation:
+    """One job, in which mpiexec starts one world.
+
+    Controller and recorder run where the cluster is started, such as the login node. The folders
+    of the cluster and of IPython must be on a file system that this host and the nodes share.
+    """
+
+    def __init__(self, places: Places, options: Options) -> None:
+        self._places = places
+        self._options = options
+        self._request = request_of(options.request)
+        self._job = 0
+        self.outcome: State | None = None
+        self.after_death = SURVIVED if self._request.nodes == 1 else _ALL_END
+
+    @classmethod
+    def complete(
+        cls, engines: int | None, request: Mapping[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        if engines is not None:
+            raise RequestError(
+                "Slurm is asked for nodes and for engines on each, but got"
+                f" engines={engines}. Type: idl.Cluster('slurm', nodes={engines},"
+                " engines_per_node=1)"
+            )
+        asked = request_of(profile.merged(profile.layers(profile.files(), request)))
+        return asked.engines, asdict(asked)
+
+    @functools.cached_property
+    def address(self) -> str:
+        return commands.listen_address(self._request.interface)
+
+    def job_script(self) -> str:
+        request, options = self._request, self._options
+        # Over several hosts nobody would tell the others of a death, and they would wait for ever:
+        # mpiexec ends them instead.
+        mpiexec = mpiexec_arguments(
+            request.engines,
+            bind=options.binding == "core",
+            threads=request.cpus_per_engine,
+            fault_tolerant=request.nodes == 1,
+        )
+        return script.job_script(
+            request,
+            name=self._places.cluster_id,
+            log=self._log,
+            prefix=Path(sys.prefix),
+            scratch=self._places.volatile,
+            environment=_engine_environment(self._places, options, request),
+            command=[*mpiexec, *engine_command(self._places.folder)],
+        )
+
+    def check(self) -> None:
+        self.outcome = None
+        self.job_script()
+        _preflight.check_mpi(environment_of(self._places, self._options)["PATH"])
+        _LOG.debug("Controller and recorder listen on %s.", self.address)
+
+    async def start_engines(
+        self, launched: ipyparallel.Cluster, described: Description
+    ) -> Description:
+        file = self._places.folder / "job.sh"
+        file.write_text(self.job_script())
+        submitting = asyncio.create_task(asyncio.to_thread(commands.submit, file))
+        try:
+            self._job = await asyncio.shield(submitting)
+        except asyncio.CancelledError:
+            # The job must be known to be cancelled.
+            self._job = await submitting
+            raise
+        except AllocationError as error:
+            self.outcome = State("refused", str(error))
+            raise
+        return replace(described, job=self._job)
+
+    async def await_granted(self) -> None:
+        told = State("submitting")
+        while True:
+            job = WATCH.job(self._job)
+            if job is not None and job.is_granted:
+                return
+            now = self.starting_state(0)
+            if (job is not None and job.is_over) or now.name == "impossible":
+                self.outcome = now
+                raise AllocationError(f"{now.reason} What was asked for: cluster.job_script()")
+            if now != told:
+                _LOG.info("%s", now)
+                told = now
+            await asyncio.sleep(_POLL_S)
+
+    def follow(self) -> None:
+        self._job = Description.read(self._places.description).job
+        WATCH.add(self._job)
+
+    def look_now(self) -> None:
+        WATCH.hurry()
+
+    def let_go(self) -> None:
+        WATCH.remove(self._job)
+
+    def is_over(self) -> bool:
+        job = WATCH.job(self._job)
+        if job is None or not job.is_over:
+            return False
+        self.outcome = self._ended(job)
+        return True
+
+    def starting_state(self, registered: int) -> State:
+        if not self._job:
+            return State("submitting", "The controller starts, then the job is handed to Slurm.")
+        job = WATCH.job(self._job)
+        if WATCH.silence:
+            return State("unknown", f"Job {self._job}: {WATCH.silence}")
+        if job is None:
+            return State("submitting", f"Slurm has taken job {self._job}.")
+        if job.is_over:
+            return self._ended(job)
+        if not job.is_granted:
+            return jobs.waiting_state(job)
+        started = f"{registered} of {self._request.engines} engines have registered."
+        return State("starting", f"{started} {jobs.granted_words(job)}")
+
+    def state(self, engines: State) -> State:
+        job = WATCH.job(self._job)
+        if job is not None and job.is_over:
+            return self._ended(job)
+        if WATCH.silence:
+            return State(engines.name, f"{engines.reason} {WATCH.silence}".strip())
+        if job is not None and engines.name == "ready":
+            return State("ready", jobs.granted_words(job))
+        return engines
+
+    async def end(self) -> None:
+        described = self._places.description
+        if not self._job and described.exists():
+            self._job = Description.read(described).job
+        if self._job:
+            await asyncio.to_thread(_cancel, self._job)
+            self._job = 0
+
+    @property
+    def _log(self) -> Path:
+        return self._places.folder / "mpiexec.log"
+
+    def _ended(self, job: jobs.Job) -> State:
+        ended = jobs.ended_state(job)
+        if ended.name != "failed":
+            return State(ended.name, f"{ended.reason} {_RESTART}")
+        folder = self._places.folder
+        gone = exits.exits(folder).values()
+        if gone:
+            first = min(gone, key=lambda one: one.ended_at_s)
+            cause = f" Engine {first.engine} on {first.host} was the first to end: {first.reason}."
+            log = exits.log_file(folder, first.engine)
+        else:
+            cause, log = "", self._log
+        lines = "".join(f"\n    {line}" for line in exits.last_lines(log, _SHOWN_LINES))
+        shown = f" The end of its log:{lines}" if lines else ""
+        return State("failed", f"{ended.reason}{cause} {_RESTART}.{shown}")
+
+
+def _engine_environment(places: Places, options: Options, request: Request) -> dict[str, str]:
+    """Variables of the engines, over those that the job has."""
+    threads = options.threads_per_engine or request.cpus_per_engine
+    cores = request.engines_per_node * request.cpus_per_engine
+    ours = mpi_environment(request.engines_per_node, threads, cores)
+    del ours["PATH"]  # the job has its own
+    scratch = str(places.volatile)
+    ours |= {
+        _processes.MARK: str(places.folder),
+        "IPP_CLUSTER_ID": places.cluster_id,
+        "IPP_PROFILE_DIR": str(places.profile),
+        "OMPI_MCA_btl_sm_backing_directory": scratch,
+        "PRTE_MCA_prte_tmpdir_base": scratch,
+    }
+    if request.interface is not None:
+        ours |= {
+            "OMPI_MCA_btl_tcp_if_include": request.interface,
+            "PRTE_MCA_prte_if_include": request.interface,
+            "HOROVOD_GLOO_IFACE": request.interface,
+            "NCCL_SOCKET_IFNAME": request.interface,
+        }
+    return ours | options.environment
+
+
+def _cancel(job: int) -> None:
+    """End a job and wait until its processes are gone; after some grace, kill them.
+
+    Raises:
+        SchedulerError: Slurm does not answer, or does not end it.
+    """
+    commands.cancel(job)
+    began_s = time.monotonic()
+    is_killed = False
+    while not _is_gone(job):
+        waited_s = time.monotonic() - began_s
+        if waited_s > _END_S:
+            raise SchedulerError(
+                f"Job {job} was cancelled, but has not ended within {_END_S:g} s. Type: scontrol"
+                f" show job {job}; then cluster.stop() again."
+            )
+        if waited_s > _POLITE_S and not is_killed:
+            commands.cancel(job, kill=True)
+            is_killed = True
+        time.sleep(_LOOK_S)
+
+
+def _is_gone(job: int) -> bool:
+    found = commands.listing([job]).get(job)
+    return found is None or found.is_over

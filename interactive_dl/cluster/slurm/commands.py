@@ -1,0 +1,141 @@
+"""Slurm's own commands: sbatch, squeue, scancel, scontrol."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from interactive_dl.cluster.slurm import jobs
+from interactive_dl.errors import AllocationRefusedError, RequestError, SchedulerError
+
+_TIMEOUT_S = 15.0
+_SUBMIT_TIMEOUT_S = 60.0
+_NO_SUCH_JOB = "Invalid job id"
+# A hub's tokens, another cluster's keys, and the job that the notebook itself may run in.
+_KEPT_BACK = ("JUPYTER", "JPY_", "CONFIGPROXY_", "IPP_", "SLURM_", "OMPI_", "PMIX_", "PRTE_")
+_CONTROLLER = re.compile(r"^SlurmctldHost\[0\]\s*=\s*([^\s(]+)(?:\((.+)\))?", re.MULTILINE)
+_ANY_PORT = 9
+
+
+def exported(variables: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that goes to a job: nothing of a hub's, nor of another job's."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name == "SLURM_CONF" or not name.startswith(_KEPT_BACK)
+    }
+
+
+def submit(script: Path) -> int:
+    """Hand a job script in; the job's number.
+
+    Raises:
+        AllocationRefusedError: Slurm does not take it, with its own words.
+        SchedulerError: there is no sbatch, or no answer.
+    """
+    done = _run(["sbatch", "--parsable", str(script)], _SUBMIT_TIMEOUT_S)
+    if done.returncode != 0:
+        raise AllocationRefusedError(
+            f"Slurm refused the job. sbatch says: {_text(done)} What was handed in:"
+            " cluster.job_script()"
+        )
+    return int(done.stdout.strip().partition(";")[0])
+
+
+def cancel(job: int, *, kill: bool = False) -> None:
+    """End a job, whatever it does; one that is over already is fine.
+
+    Args:
+        job: its number.
+        kill: at once, without the grace that Slurm gives.
+
+    Raises:
+        SchedulerError: Slurm does not answer.
+    """
+    words = ["scancel", *(["--signal=KILL", "--full"] if kill else []), str(job)]
+    done = _run(words, _TIMEOUT_S)
+    if done.returncode != 0 and "invalid job id" not in done.stderr.lower() and not kill:
+        raise SchedulerError(f"Job {job} was not cancelled. scancel says: {_text(done)}")
+
+
+def listing(ids: Collection[int]) -> dict[int, jobs.Job]:
+    """Those of the jobs that Slurm still lists, the finished included.
+
+    Raises:
+        SchedulerError: Slurm does not answer.
+    """
+    numbers = ",".join(map(str, sorted(ids)))
+    words = ["squeue", "--noheader", "--states=all", f"--format={jobs.LISTING_FORMAT}"]
+    done = _run([*words, f"--jobs={numbers}"], _TIMEOUT_S)
+    if done.returncode != 0 and _NO_SUCH_JOB not in done.stderr:
+        raise SchedulerError(f"Slurm does not answer. squeue says: {_text(done)}")
+    return jobs.parse(done.stdout)
+
+
+def listen_address(interface: str | None) -> str:
+    """IPv4 address of this host that compute nodes reach.
+
+    Args:
+        interface: its network interface; by default the one that leads to slurmctld.
+
+    Raises:
+        RequestError: there is no such interface.
+        SchedulerError: Slurm does not say where its controller is.
+    """
+    if interface is not None:
+        return _address_of(interface)
+    done = _run(["scontrol", "show", "config"], _TIMEOUT_S)
+    if (found := _CONTROLLER.search(done.stdout)) is None:
+        raise SchedulerError(f"Slurm does not say where its controller is: {_text(done)}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((found[2] or found[1], _ANY_PORT))  # sends nothing
+        address: str = probe.getsockname()[0]
+    return address
+
+
+def _address_of(interface: str) -> str:
+    known = {
+        name: address.address
+        for name, addresses in psutil.net_if_addrs().items()
+        for address in addresses
+        if address.family == socket.AF_INET
+    }
+    if interface not in known:
+        raise RequestError(
+            "Controller and recorder listen on one network interface of this host, but got"
+            f" interface={interface!r}. There are: "
+            + ", ".join(f"{name} ({address})" for name, address in known.items())
+        )
+    return known[interface]
+
+
+def _run(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            words,
+            env=exported(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SchedulerError(
+            f"Slurm is spoken to with its own commands, but there is no {words[0]} in"
+            f" {os.environ.get('PATH', '')}. On a login node, type: module load slurm"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SchedulerError(
+            f"Slurm does not answer: {words[0]} said nothing for {timeout_s:g} s."
+        ) from error
+
+
+def _text(done: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((done.stderr or done.stdout).split()) or f"nothing (code {done.returncode})"

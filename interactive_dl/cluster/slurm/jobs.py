@@ -1,0 +1,155 @@
+"""What Slurm says of a job, as values, and what that means in words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from interactive_dl.cluster._values import State
+
+LISTING_FORMAT = "%i|%T|%r|%S|%L|%N"
+"""Format of squeue for ``parse``: one line for each job, the same in every version of Slurm."""
+
+_NEVER = {
+    "AccountNotAllowed": "the account may not use the partition",
+    "BadConstraints": "no node has what was asked for",
+    "DependencyNeverSatisfied": "what it waits for will not happen",
+    "InvalidAccount": "the account does not exist",
+    "InvalidQOS": "the quality of service does not exist",
+    "PartitionConfig": "the partition does not allow so many nodes, so much time, or this account",
+    "PartitionNodeLimit": "the partition allows fewer nodes for one job",
+    "PartitionTimeLimit": "the partition allows less time",
+    "QOSNotAllowed": "the quality of service may not be used here",
+    "ReservationDeleted": "the reservation is gone",
+}
+# MaxWall and MaxNodePerJob can only be kept by asking for less; GrpNodeLimit by waiting.
+_PER_JOB = re.compile(r"(Assoc|QOS)(Max|Min)\w*(PerJob|MinutesPerJob|Wall\w*)\w*")
+_HELD = {"JobHeldUser": "by its user", "JobHeldAdmin": "by an administrator"}
+_WAITING = {
+    "BeginTime": "its begin time lies ahead",
+    "Dependency": "another job must end first",
+    "None": "Slurm has not looked at it yet",
+    "Priority": "other jobs come first",
+    "ReqNodeNotAvail": "nodes that it needs are not available",
+    "Reservation": "its reservation has not begun",
+    "Resources": "it is next, and waits for free nodes",
+}
+_CAUSES = {
+    "BOOT_FAIL": "nodes did not boot",
+    "FAILED": "its command failed",
+    "NODE_FAIL": "Slurm lost a node of it",
+    "OUT_OF_MEMORY": "it used more memory than it had asked for (mem_gb)",
+    "COMPLETED": "all engines have left",
+}
+_TIMED_OUT = frozenset({"TIMEOUT", "DEADLINE"})
+_CANCELLED = {"CANCELLED": "was cancelled", "PREEMPTED": "made room for another job"}
+_LIVING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
+_TO_COME = frozenset(
+    {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "REQUEUE_FED"}
+)
+_LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, as squeue lists it.
+
+    Attributes:
+        id: its number.
+        state: Slurm's word, such as ``PENDING``; empty where Slurm does not list it any more.
+        reason: Slurm's word, such as ``Resources`` or ``NonZeroExitCode``.
+        starts_at: when it started or is expected to, local time as ISO 8601; empty if unknown.
+        left_s: seconds until Slurm ends it; None where there is no limit.
+        nodes: its nodes, such as ``n[1-2]``.
+    """
+
+    id: int
+    state: str
+    reason: str = ""
+    starts_at: str = ""
+    left_s: float | None = None
+    nodes: str = ""
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether it has nodes that it runs on."""
+        return self.state in _LIVING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will never run again."""
+        return self.state not in _LIVING | _TO_COME
+
+
+def parse(text: str) -> dict[int, Job]:
+    """The jobs of a listing in ``LISTING_FORMAT``, by number; other lines are no jobs."""
+    split = (line.strip().split("|") for line in text.splitlines())
+    jobs = [_job(*fields) for fields in split if len(fields) == 6 and fields[0].isdigit()]
+    return {job.id: job for job in jobs}
+
+
+def _job(number: str, state: str, reason: str, starts: str, left: str, nodes: str) -> Job:
+    starts_at = starts if starts[:1].isdigit() else ""
+    return Job(int(number), state, reason, starts_at, left_seconds(left), nodes)
+
+
+def left_seconds(text: str) -> float | None:
+    """Seconds in Slurm's ``days-hours:minutes:seconds``; None for UNLIMITED and the like."""
+    if (found := _LEFT.fullmatch(text)) is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def never(job: Job) -> str:
+    """Why a pending job can never start; empty if it can."""
+    if job.state != "PENDING":
+        return ""
+    reason = job.reason.partition(",")[0]
+    if reason in _NEVER:
+        return f"{_NEVER[reason]} ({reason})"
+    if _PER_JOB.fullmatch(reason):
+        return f"the account or quality of service has a limit for one job ({reason})"
+    return ""
+
+
+def waiting_state(job: Job) -> State:
+    """The state of a cluster whose job is not running yet."""
+    if why := never(job):
+        return State("impossible", f"Job {job.id} can never start: {why}.")
+    if job.state == "CONFIGURING":
+        return State("pending", f"Job {job.id} has nodes {job.nodes}, which are being prepared.")
+    reason = job.reason.partition(",")[0]
+    if reason in _HELD:
+        words = f"Job {job.id} is held {_HELD[reason]}. Type: scontrol release {job.id}"
+        return State("pending", words)
+    why = _WAITING.get(reason, "it waits")
+    expected = f" Expected to start at {job.starts_at}." if job.starts_at else ""
+    return State("pending", f"Job {job.id}: {why} ({job.reason}).{expected}")
+
+
+def ended_state(job: Job) -> State:
+    """The state of a cluster whose job is over."""
+    if job.state in _TIMED_OUT:
+        return State("timed out", f"Job {job.id} has used up its time (walltime_min).")
+    if job.state in _CANCELLED:
+        return State("cancelled", f"Job {job.id} {_CANCELLED[job.state]}.")
+    if not job.state:
+        return State("failed", f"Job {job.id} is over; Slurm does not list it any more.")
+    cause = _CAUSES.get(job.state, "it ended")
+    said = "" if job.reason in ("", "None") else f", {job.reason}"
+    return State("failed", f"Job {job.id}: {cause} ({job.state}{said}).")
+
+
+def granted_words(job: Job) -> str:
+    """Nodes and time left of a running job."""
+    if job.left_s is None:
+        return f"Job {job.id} on {job.nodes}, without a time limit."
+    return f"Job {job.id} on {job.nodes}, {_duration(job.left_s)} left."
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,80 @@
+"""Defaults of a site and of a user, under what a call says.
+
+A profile is a TOML file whose table ``[slurm]`` has options of a request:
+
+    [slurm]
+    partition = "gpu"
+    setup = ["module load cuda"]
+    omit_directives = ["mem"]
+
+The site's is ``$IDL_SITE_PROFILE``, or else ``/etc/interactive_dl/profile.toml``; the user's
+``$XDG_CONFIG_HOME/interactive_dl/profile.toml`` (``~/.config``). Either may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interactive_dl.errors import RequestError
+
+_TABLE = "slurm"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Options from one place.
+
+    Attributes:
+        source: ``call``, or the file.
+        options: of a request, unchecked.
+    """
+
+    source: str
+    options: Mapping[str, Any]
+
+
+def files(variables: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """The site's profile, then the user's, whether they exist or not."""
+    site = variables.get("IDL_SITE_PROFILE") or "/etc/interactive_dl/profile.toml"
+    home = variables.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(site), Path(home) / "interactive_dl" / "profile.toml"
+
+
+def layers(paths: tuple[Path, ...], call: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """What each profile that exists says, then the call: later ones win.
+
+    Raises:
+        RequestError: a profile is no TOML, or has other tables.
+    """
+    return (*(_read(path) for path in paths if path.exists()), Layer("call", call))
+
+
+def merged(found: tuple[Layer, ...]) -> dict[str, Any]:
+    """One set of options."""
+    return {name: value for layer in found for name, value in layer.options.items()}
+
+
+def shown(found: tuple[Layer, ...]) -> str:
+    """Each option with the place that it comes from, as ``idl profile`` prints it."""
+    sources = {name: layer.source for layer in found for name in layer.options}
+    options = merged(found)
+    width = max(map(len, options), default=0)
+    return "\n".join(f"{name:<{width}} = {options[name]!r}  ({sources[name]})" for name in options)
+
+
+def _read(path: Path) -> Layer:
+    try:
+        tables = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"A profile is a TOML file, but {path} is not: {error}.") from error
+    if unknown := sorted(set(tables) - {_TABLE}):
+        raise RequestError(
+            f"A profile has a table [{_TABLE}] and nothing else, but {path} has"
+            f" {', '.join(unknown)}. Write the options under [{_TABLE}]."
+        )
+    return Layer(str(path), tables.get(_TABLE, {}))

@@ -1,0 +1,86 @@
+"""What is asked of Slurm: nodes, engines on them, and a site's ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import msgspec
+
+from interactive_dl.errors import RequestError
+
+_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s'\"\\]+$")]
+_Line = Annotated[str, msgspec.Meta(pattern=r"^[^\n]+$")]
+_Directive = Annotated[str, msgspec.Meta(pattern=r"^-[^\n]*$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request for nodes.
+
+    Attributes:
+        nodes: how many.
+        engines_per_node: engines on each.
+        cpus_per_engine: CPUs, and compute threads, of each engine.
+        gpus_per_engine: GPUs of each engine.
+        mem_gb: memory of each node in GB (10**9 bytes); None for the partition's default.
+        walltime_min: minutes after which Slurm ends the job; None for the partition's default.
+        partition: to run in; None for the default one, as in all that follow.
+        account: to charge.
+        qos: quality of service.
+        constraint: features that the nodes must have.
+        reservation: to run in.
+        setup: lines of shell that run before the engines, such as ``module load cuda``.
+        extra_directives: further words for sbatch, such as ``--exclusive``.
+        omit_directives: names of directives that the site refuses, such as ``mem``.
+        interface: network interface of controller, recorder and MPI, such as ``ib0``; by default
+            the one that leads to Slurm, and for MPI any.
+    """
+
+    nodes: _AtLeastOne = 1
+    engines_per_node: _AtLeastOne = 1
+    cpus_per_engine: _AtLeastOne = 1
+    gpus_per_engine: Annotated[int, msgspec.Meta(ge=0)] = 0
+    mem_gb: _Positive | None = None
+    walltime_min: _AtLeastOne | None = None
+    partition: _Word | None = None
+    account: _Word | None = None
+    qos: _Word | None = None
+    constraint: _Word | None = None
+    reservation: _Word | None = None
+    setup: tuple[_Line, ...] = ()
+    extra_directives: tuple[_Directive, ...] = ()
+    omit_directives: tuple[_Word, ...] = ()
+    interface: _Word | None = None
+
+    @property
+    def engines(self) -> int:
+        """All engines."""
+        return self.nodes * self.engines_per_node
+
+
+def request_of(given: Mapping[str, Any]) -> Request:
+    """Check what was given and make a request of it.
+
+    Raises:
+        RequestError: an option is unknown, or a value makes no sense.
+    """
+    known = {field.name: field.default for field in fields(Request)}
+    if unknown := sorted(set(given) - set(known)):
+        valid = ", ".join(f"{name}={default!r}" for name, default in known.items())
+        raise RequestError(
+            f"Slurm is asked with options that are known, but got {', '.join(unknown)}. Valid are"
+            f" (with defaults): {valid}. What only your site knows goes into extra_directives="
+            '["--name=value"].'
+        )
+    try:
+        return msgspec.convert(dict(given), Request)
+    except msgspec.ValidationError as error:
+        name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0]
+        raise RequestError(
+            f"An option of a request must fit its kind, but got {name}={given.get(name)!r}:"
+            f" {error}. Type: help(interactive_dl.cluster.slurm.request.Request)"
+        ) from error

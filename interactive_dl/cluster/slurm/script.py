@@ -1,0 +1,100 @@
+"""The job script: text, from a request and what is to run.
+
+#!/bin/bash
+#SBATCH ...                      directives
+...                              the request's set-up lines
+export ...                       the engines' environment
+mpiexec ... python -m interactive_dl.engine ...
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from interactive_dl.cluster.slurm.request import Request
+from interactive_dl.errors import RequestError
+
+# Twice: Slurm may kill it soon, and what ends meanwhile may still write.
+_KEEPER = 'trap \'rm -rf "$1"; sleep 0.5; rm -rf "$1"; exit\' TERM; sleep infinity & wait'
+
+
+def job_script(
+    request: Request,
+    *,
+    name: str,
+    log: Path,
+    prefix: Path,
+    scratch: Path,
+    environment: Mapping[str, str],
+    command: Sequence[str],
+) -> str:
+    """The script that sbatch takes.
+
+    Args:
+        request: what is asked for.
+        name: of the job.
+        log: file for everything that the job prints.
+        prefix: of the Python environment; its ``bin`` comes first in ``PATH``.
+        scratch: folder that every node has for itself while the job runs.
+        environment: variables of the engines.
+        command: starts all of them, from the first node.
+
+    Raises:
+        RequestError: a directive that is to be omitted is none.
+    """
+    on_each = f"srun --overlap --nodes={request.nodes} --ntasks={request.nodes}"
+    folder = shlex.quote(str(scratch))
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {words}" for words in _directives(request, name, log)),
+        "umask 077",
+        *request.setup,
+        f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
+        *(f"export {key}={shlex.quote(value)}" for key, value in sorted(environment.items())),
+        f"{on_each} mkdir -p {folder}",
+        # A job that is cancelled or out of time starts no more steps: this one cleans up then.
+        f"{on_each} sh -c {shlex.quote(_KEEPER)} keeper {folder} &",
+        shlex.join(command),
+        "ended=$?",
+        f"{on_each} rm -rf {folder}",
+        "exit $ended",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _directives(request: Request, name: str, log: Path) -> Iterator[str]:
+    values = _values(request, name, log)
+    if unknown := sorted(set(request.omit_directives) - set(values)):
+        raise RequestError(
+            f"Only directives that would be written can be omitted, but got {', '.join(unknown)}."
+            f" Written are: {', '.join(values)}."
+        )
+    for option, value in values.items():
+        if option not in request.omit_directives:
+            yield f"--{option}={value}" if value else f"--{option}"
+    yield from request.extra_directives
+
+
+def _values(request: Request, name: str, log: Path) -> dict[str, str]:
+    gpus = request.engines_per_node * request.gpus_per_engine
+    wanted = {
+        "job-name": name,
+        # A percent sign would begin one of sbatch's own words.
+        "output": str(log).replace("%", "%%"),
+        "nodes": str(request.nodes),
+        "ntasks-per-node": str(request.engines_per_node),
+        "cpus-per-task": str(request.cpus_per_engine),
+        "gpus-per-node": str(gpus) if gpus else None,
+        "mem": f"{round(request.mem_gb * 1e9 / 2**20)}M" if request.mem_gb else None,
+        "time": str(request.walltime_min) if request.walltime_min else None,
+        "partition": request.partition,
+        "account": request.account,
+        "qos": request.qos,
+        "constraint": request.constraint,
+        "reservation": request.reservation,
+        # A job that starts again by itself would meet a controller that knows other engines.
+        "no-requeue": "",
+    }
+    return {option: value for option, value in wanted.items() if value is not None}

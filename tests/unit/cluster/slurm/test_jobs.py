@@ -1,0 +1,117 @@
+"""What squeue prints, as values and in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from interactive_dl.cluster.slurm import jobs
+from interactive_dl.cluster.slurm.jobs import Job
+
+_LISTING = """\
+7|PENDING|Resources|2026-11-28T04:00:00|10:00|
+8|RUNNING|None|2026-11-28T03:44:52|1-02:03:04|n[1-2]
+9|PENDING|ReqNodeNotAvail, UnavailableNodes:n3|N/A|UNLIMITED|
+slurm_load_jobs error: something else
+"""
+
+
+def test_a_listing_is_read() -> None:
+    assert jobs.parse(_LISTING) == {
+        7: Job(7, "PENDING", "Resources", "2026-11-28T04:00:00", 600.0),
+        8: Job(8, "RUNNING", "None", "2026-11-28T03:44:52", 93784.0, "n[1-2]"),
+        9: Job(9, "PENDING", "ReqNodeNotAvail, UnavailableNodes:n3"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0:00", 0.0),
+        ("59:30", 3570.0),
+        ("1:00:00", 3600.0),
+        ("2-00:00:01", 172801.0),
+        ("UNLIMITED", None),
+        ("INVALID", None),
+        ("NOT_SET", None),
+    ],
+)
+def test_slurms_times_are_read(text: str, seconds: float | None) -> None:
+    assert jobs.left_seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("state", "granted", "over"),
+    [
+        ("PENDING", False, False),
+        ("CONFIGURING", False, False),
+        ("RUNNING", True, False),
+        ("COMPLETING", True, False),
+        ("COMPLETED", False, True),
+        ("NODE_FAIL", False, True),
+        ("PREEMPTED", False, True),
+        ("", False, True),
+    ],
+)
+def test_a_job_is_to_come_or_granted_or_over(state: str, granted: bool, over: bool) -> None:
+    job = Job(1, state)
+    assert (job.is_granted, job.is_over) == (granted, over)
+
+
+@pytest.mark.parametrize(
+    ("reason", "name", "words"),
+    [
+        ("Resources", "pending", "it is next, and waits for free nodes (Resources)"),
+        ("Priority", "pending", "other jobs come first (Priority)"),
+        ("ReqNodeNotAvail, UnavailableNodes:n3", "pending", "(ReqNodeNotAvail, Unavail"),
+        ("SomethingNew", "pending", "it waits (SomethingNew)"),
+        ("JobHeldUser", "pending", "scontrol release 5"),
+        ("QOSMaxCpuPerUserLimit", "pending", "it waits (QOSMaxCpuPerUserLimit)"),
+        ("AssocGrpNodeLimit", "pending", "it waits (AssocGrpNodeLimit)"),
+        ("PartitionTimeLimit", "impossible", "the partition allows less time"),
+        ("QOSMaxNodePerJobLimit", "impossible", "a limit for one job (QOSMaxNodePerJobLimit)"),
+        ("AssocMaxWallDurationPerJobLimit", "impossible", "a limit for one job"),
+        ("QOSMaxWallDurationPerJobLimit", "impossible", "a limit for one job"),
+        ("QOSMinCpuNotSatisfied", "pending", "it waits"),
+        ("DependencyNeverSatisfied", "impossible", "will not happen"),
+    ],
+)
+def test_a_waiting_job_says_why(reason: str, name: str, words: str) -> None:
+    state = jobs.waiting_state(Job(5, "PENDING", reason))
+    assert state.name == name
+    assert words in state.reason
+
+
+def test_a_waiting_job_says_when_it_is_expected_to_start() -> None:
+    state = jobs.waiting_state(Job(5, "PENDING", "Resources", "2026-11-28T04:00:00"))
+    assert state.reason.endswith("Expected to start at 2026-11-28T04:00:00.")
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "words"),
+    [
+        (Job(5, "TIMEOUT", "TimeLimit"), "timed out", "walltime_min"),
+        (Job(5, "CANCELLED"), "cancelled", "Job 5 was cancelled."),
+        (Job(5, "PREEMPTED"), "cancelled", "made room"),
+        (Job(5, "NODE_FAIL", "NodeDown"), "failed", "lost a node of it (NODE_FAIL, NodeDown)"),
+        (Job(5, "OUT_OF_MEMORY", "OutOfMemory"), "failed", "mem_gb"),
+        (Job(5, "COMPLETED", "None"), "failed", "all engines have left (COMPLETED)."),
+        (Job(5, ""), "failed", "does not list it any more"),
+    ],
+)
+def test_an_ended_job_says_how(job: Job, name: str, words: str) -> None:
+    state = jobs.ended_state(job)
+    assert state.name == name
+    assert words in state.reason
+
+
+@pytest.mark.parametrize(
+    ("left_s", "words"),
+    [
+        (None, "without a time limit"),
+        (42.0, "42 s left"),
+        (600.0, "10 min left"),
+        (7500.0, "2 h 5 min left"),
+    ],
+)
+def test_a_running_job_says_where_and_how_long(left_s: float | None, words: str) -> None:
+    assert words in jobs.granted_words(Job(5, "RUNNING", left_s=left_s, nodes="n[1-2]"))

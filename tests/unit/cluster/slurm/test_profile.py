@@ -1,0 +1,61 @@
+"""Defaults of site and user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interactive_dl import cli
+from interactive_dl.cluster import Cluster
+from interactive_dl.cluster.slurm import profile
+from interactive_dl.errors import RequestError
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The site's and the user's profile, which are not there yet."""
+    monkeypatch.setenv("IDL_SITE_PROFILE", str(tmp_path / "site.toml"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "interactive_dl").mkdir()
+    return profile.files()
+
+
+def test_a_call_is_over_the_user_and_the_user_over_the_site(paths: tuple[Path, Path]) -> None:
+    site, user = paths
+    site.write_text('[slurm]\npartition = "cpu"\naccount = "a"\nnodes = 8\n')
+    user.write_text('[slurm]\naccount = "b"\nnodes = 4\n')
+    script = Cluster("slurm", nodes=2).job_script()
+    for line in ("--partition=cpu", "--account=b", "--nodes=2"):
+        assert f"#SBATCH {line}\n" in script
+
+
+def test_idl_profile_says_where_each_option_comes_from(
+    paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, user = paths
+    assert cli.main(["profile"]) == 0
+    assert f"Looked for: {site}, {user}" in capsys.readouterr().out
+    site.write_text('[slurm]\npartition = "cpu"\nqos = "x"\n')
+    user.write_text('[slurm]\nqos = "y"\n')
+    assert cli.main(["profile"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"partition = 'cpu'  ({site})",
+        f"qos       = 'y'  ({user})",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("slurm = [", "is not:"),
+        ("[slrum]\nnodes = 2", r"has slrum\."),
+        ("[slurm]\nnodse = 2", "got nodse"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_refused(
+    paths: tuple[Path, Path], text: str, words: str
+) -> None:
+    paths[0].write_text(text)
+    with pytest.raises(RequestError, match=words):
+        Cluster("slurm")

@@ -1,0 +1,112 @@
+"""The text of a job script."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interactive_dl.cluster.slurm.request import request_of
+from interactive_dl.cluster.slurm.script import job_script
+from interactive_dl.errors import RequestError
+
+
+def _script(**given: Any) -> str:
+    return job_script(
+        request_of(given),
+        name="idl-1",
+        log=Path("/home/a/50%/job.log"),
+        prefix=Path("/opt/an env"),
+        scratch=Path("/dev/shm/s"),
+        environment={"B": "2", "A": "it's"},
+        command=["mpiexec", "-n", "2", "python", "-m", "x y"],
+    )
+
+
+def _directives(text: str) -> list[str]:
+    lines = text.splitlines()
+    return [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")]
+
+
+def test_the_least_that_is_asked_for() -> None:
+    assert _directives(_script()) == [
+        "--job-name=idl-1",
+        "--output=/home/a/50%%/job.log",
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--cpus-per-task=1",
+        "--no-requeue",
+    ]
+
+
+def test_all_that_can_be_asked_for() -> None:
+    written = _directives(
+        _script(
+            nodes=2,
+            engines_per_node=4,
+            cpus_per_engine=8,
+            gpus_per_engine=1,
+            mem_gb=64,
+            walltime_min=90,
+            partition="gpu",
+            account="phys",
+            qos="high",
+            constraint="a100&nvme",
+            reservation="school",
+            extra_directives=["--exclusive"],
+        )
+    )
+    assert written[2:] == [
+        "--nodes=2",
+        "--ntasks-per-node=4",
+        "--cpus-per-task=8",
+        "--gpus-per-node=4",
+        "--mem=61035M",
+        "--time=90",
+        "--partition=gpu",
+        "--account=phys",
+        "--qos=high",
+        "--constraint=a100&nvme",
+        "--reservation=school",
+        "--no-requeue",
+        "--exclusive",
+    ]
+
+
+def test_what_a_site_refuses_is_omitted() -> None:
+    written = _directives(_script(mem_gb=1, omit_directives=["mem", "cpus-per-task"]))
+    assert not [line for line in written if "mem" in line or "cpus" in line]
+
+
+def test_only_what_would_be_written_can_be_omitted() -> None:
+    with pytest.raises(RequestError, match=r"got mem\. Written are: job-name, output, nodes"):
+        _script(omit_directives=["mem"])
+
+
+def test_set_up_comes_before_the_environment_and_that_before_the_engines() -> None:
+    lines = _script(setup=["module load cuda"]).splitlines()
+    setup, path, first = (
+        lines.index(line)
+        for line in (
+            "module load cuda",
+            """export PATH='/opt/an env/bin':"$PATH\"""",
+            """export A='it'"'"'s'""",
+        )
+    )
+    assert setup < path < first < lines.index("mpiexec -n 2 python -m 'x y'")
+
+
+def test_it_is_a_shell_script_that_ends_as_mpiexec_did(tmp_path: Path) -> None:
+    for name, text in {"srun": "exit 0", "mpiexec": 'echo "$A $B"; exit 9'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-u", "-c", _script()],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (9, "it's 2\n", "")
