@@ -113,7 +113,7 @@ class CosmoGAN(keras.Model):
         """Give each network its optimizer, the discriminator the first one."""
         super().compile(optimizer, **options)
         self.generator_optimizer = generator_optimizer
-        # Keras would build the first for the variables of both networks
+        # each for its own network; left to Keras, the first might be built for both
         self.optimizer.build(self.discriminator.trainable_variables)
         self.generator_optimizer.build(self.generator.trainable_variables)
 
