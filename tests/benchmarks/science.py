@@ -45,10 +45,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Record:
-    """All runs of a case, and the cost of its networks, by size."""
+    """All runs of a case, how busy the machine was, and the cost of the networks, by size."""
 
     measured_on: str
     machine: str
+    load: float
     parameters: dict[str, int]
     flop_forward: dict[str, int]
     flop_training: dict[str, int]
@@ -132,7 +133,8 @@ def _section(case: science.Case[Any], record: Record) -> Iterable[str]:
         f"Of {len(trained)} trainings {passed} passed the gate, of {len(controls)} controls"
         f" {failed} failed it. On one rank a training took"
         f" {_range(run.training_s for run in alone)} s, generating the samples"
-        f" {max(run.data_s for run in alone):.0f} s ({record.machine}, {record.measured_on})."
+        f" {max(run.data_s for run in alone):.0f} s at most ({record.machine}, a load of"
+        f" {record.load:.0f} with what else ran there, {record.measured_on})."
     )
     yield ""
     yield f"What differs from the publication: {case.differs}."
@@ -190,7 +192,8 @@ def record_of(name: str, cache: Path) -> Record:
     runs = [Measured(**{**run, "missed": tuple(run["missed"])}) for f in found for run in f["runs"]]
     costs = {key: value for key, value in found[0].items() if key != "runs"}
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    return Record(measured_on=today, machine=machine(), runs=runs, **costs)
+    load = os.getloadavg()[2]  # of the last 15 minutes
+    return Record(measured_on=today, machine=machine(), load=load, runs=runs, **costs)
 
 
 def _on_ranks(name: str, ranks: int, cache: Path) -> dict[str, Any]:
