@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 SETUP = $(PYTHON) -m deploy.setup
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-export TORCH GPU
+export TORCH GPU HUB
 
-.PHONY: help setup demo test lab centre bench science check clean
+.PHONY: help setup demo test lab hub centre bench science check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -16,11 +16,15 @@ demo: setup  ## train on a local cluster from a notebook, and print what came of
 	@.venv/bin/idl demo
 
 test:  ## set up with torch, run the whole test suite
-	@TORCH=1 $(SETUP)
+	@TORCH=1 HUB=1 $(SETUP)
 	@.venv/bin/python tests/run.py
 
 lab: setup  ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(AS_ROOT)
+
+hub:  ## JupyterHub on this machine; as root for all its accounts, else for yours
+	@HUB=1 $(SETUP)
+	@.venv/bin/python -m jupyterhub -f deploy/jupyterhub/workstation.py
 
 centre: setup  ## as root: a shell on the login host of four virtual hosts with a real Slurm
 	@.venv/bin/python -m deploy.virtual

@@ -1,4 +1,4 @@
-"""``make setup``: ``[TORCH=1] [GPU=1] python3 -m deploy.setup``."""
+"""``make setup``: ``[TORCH=1] [GPU=1] [HUB=1] python3 -m deploy.setup``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from deploy.setup.recipe import FOLDER, HOROVOD, recipe_for
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = CHECKOUT / "deploy" / "constraints.txt"
 PYPROJECT = CHECKOUT / "pyproject.toml"
+PROXY = CHECKOUT / "deploy" / "jupyterhub" / "package.json"
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
     if _is_current(environment, asked):
         return 0
     cache = cache_folder(os.environ)
-    problems = prerequisites.missing(prerequisites.this_machine())
+    problems = prerequisites.missing(prerequisites.this_machine(), hub=asked.hub)
     if problems := (*problems, *prerequisites.unusable(CHECKOUT, cache)):
         return _refuse(*problems)
     name = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:10]
@@ -64,7 +65,7 @@ def _is_current(environment: Path, asked: Options) -> bool:
 def _digest(options: Options) -> str:
     recipe = sorted(FOLDER.glob("*.cmake"))
     facts = (str(CHECKOUT), platform.python_version(), HOROVOD)
-    return stamp.digest(options, facts, [PYPROJECT, CONSTRAINTS, *recipe])
+    return stamp.digest(options, facts, [PYPROJECT, CONSTRAINTS, PROXY, *recipe])
 
 
 def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
@@ -78,6 +79,8 @@ def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
         environment.create()
     _install_packages(environment, options)
     _install_horovod(environment, options)
+    if options.hub:
+        environment.npm_install("Installing the hub's proxy", PROXY)
     environment.pip_install(
         "Installing interactive_dl",
         ["--no-deps", "--no-build-isolation", "-e", str(CHECKOUT)],

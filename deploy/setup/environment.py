@@ -1,8 +1,9 @@
-"""The checkout's virtual environment and what pip puts into it."""
+"""The checkout's virtual environment, and what pip and npm put into it."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,23 @@ class VirtualEnvironment:
             [str(self.python), "-m", "pip", "install", "--progress-bar", "off", *arguments],
             log=self.log,
             percent=PipPercent(expected),
+        )
+
+    def npm_install(self, title: str, wanted: Path) -> None:
+        """Have npm put what a ``package.json`` asks for beside the Python packages, in ``hub``.
+
+        Args:
+            title: what is installed, for the progress line.
+            wanted: the file; it names exact versions.
+        """
+        folder = self.folder / "hub"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(wanted, folder)
+        commands.run(
+            title,
+            ["npm", "install", f"--prefix={folder}", "--omit=dev", "--no-audit", "--no-fund"],
+            log=self.log,
+            percent=lambda line: None,
         )
 
     def versions(self) -> dict[str, str]:

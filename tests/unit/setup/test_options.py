@@ -18,6 +18,7 @@ def test_switches_are_read_from_the_environment() -> None:
     assert Options.from_environment({}) == Options(torch=False, gpu=False)
     assert Options.from_environment({"TORCH": "1", "GPU": ""}) == Options(torch=True, gpu=False)
     assert Options.from_environment({"TORCH": "no", "GPU": "yes"}) == Options(gpu=True)
+    assert Options.from_environment({"HUB": "on"}) == Options(hub=True)
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused_with_its_value() -> None:
@@ -25,7 +26,9 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused_with_its_value() -> None
         Options.from_environment({"TORCH": "maybe"})
 
 
-@pytest.mark.parametrize("installed", [Options(torch=True), Options(gpu=True), Options()])
+@pytest.mark.parametrize(
+    "installed", [Options(torch=True), Options(gpu=True), Options(hub=True), Options()]
+)
 def test_what_an_environment_has_stays_without_being_asked_for(installed: Options) -> None:
     assert Options().including(installed) == installed
 
@@ -34,11 +37,17 @@ def test_an_environment_tells_its_options_by_its_packages() -> None:
     assert Options.of({}) == Options()
     assert Options.of({"tensorflow-cpu": "2.21.0", "torch": "2.13.0"}) == Options(torch=True)
     assert Options.of({"tensorflow": "2.21.0"}) == Options(gpu=True)
+    assert Options.of({"jupyterhub": "6.1.1"}) == Options(hub=True)
 
 
 def test_torch_is_installed_only_where_it_is_asked_for() -> None:
     assert "torch" not in names(Options())
     assert "torch" in names(Options(torch=True))
+
+
+def test_the_hub_is_installed_only_where_it_is_asked_for() -> None:
+    assert not {"jupyterhub", "batchspawner"} & names(Options())
+    assert {"jupyterhub", "batchspawner"} <= names(Options(hub=True))
 
 
 def test_tensorflow_is_the_one_for_cpus_or_the_one_for_gpus() -> None:
@@ -49,7 +58,7 @@ def test_tensorflow_is_the_one_for_cpus_or_the_one_for_gpus() -> None:
 
 def test_every_requirement_is_pinned_by_the_constraints() -> None:
     constraints = (CHECKOUT / "deploy" / "constraints.txt").read_text().replace("_", "-")
-    for name in names(Options(torch=True)):
+    for name in names(Options(torch=True, hub=True)):
         assert pinned(constraints, name)
 
 

@@ -26,6 +26,12 @@ def test_a_missing_tool_is_named_with_the_command_that_installs_it(tool: str) ->
     assert f"sudo apt-get install -y {tool}" in message
 
 
+def test_npm_is_needed_for_the_hub_alone() -> None:
+    (message,) = missing(COMPLETE, hub=True)
+    assert "sudo apt-get install -y npm" in message
+    assert missing(replace(COMPLETE, tools=COMPLETE.tools | {"npm"}), hub=True) == ()
+
+
 def test_everything_missing_is_one_command() -> None:
     bare = Machine((3, 11), frozenset(), None, has_venv=False, has_headers=False)
     (message,) = missing(bare)
