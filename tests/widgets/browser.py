@@ -267,6 +267,13 @@ class Notebook:
         """How many pixels of a plot have about this colour."""
         return self.page.evaluate(_COUNT_PIXELS, [figure, list(colour)])
 
+    def await_ink(self, colour: tuple[int, int, int], more_than: int, figure: int = 0) -> None:
+        """Wait until a plot has more than so many pixels of about this colour."""
+        deadline_s = time.monotonic() + _TIMEOUT_MS / 1000
+        while (seen := self.inked(colour, figure)) <= more_than:
+            assert time.monotonic() < deadline_s, f"{seen} pixels of {colour}, not {more_than}"
+            self.page.wait_for_timeout(20)
+
     def close(self) -> None:
         """Shut the kernel down and close the page."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

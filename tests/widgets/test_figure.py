@@ -27,13 +27,13 @@ def test_what_is_drawn_is_seen_before_and_after_a_reload(notebook: Open) -> None
     page = notebook(FIGURES, "draw(first, 30)")
     page.run(0)
     page.await_points("rate", 10)
-    assert page.inked(BLUE) > 100
+    page.await_ink(BLUE, 100)
     page.run(1)
     page.await_points("rate", 30)
     page.save()
     page.reload()
     page.await_points("rate", 30)
-    assert page.inked(BLUE) > 100
+    page.await_ink(BLUE, 100)
 
 
 def test_a_second_view_has_it_all_and_both_follow(notebook: Open) -> None:
@@ -97,7 +97,7 @@ def test_a_plot_follows_the_theme(notebook: Open) -> None:
     light = page.page.evaluate(f"() => {colour}")
     page.use_theme("Dark")
     page.page.wait_for_function(f"light => {colour} !== light", arg=light)
-    assert page.inked(BLUE) > 100
+    page.await_ink(BLUE, 100)
 
 
 def test_a_figure_is_as_wide_as_there_is_room(notebook: Open) -> None:

@@ -58,7 +58,7 @@ def test_the_slow_rank_is_red(notebook: Open) -> None:
     page = notebook(RUN.replace("slow_rank=2", "slow_rank=2, slowness=1.6"))
     page.run(0)
     page.await_points("cells", 40, figure=HEAT_MAP)
-    assert page.inked(RED, figure=HEAT_MAP) > 1000
+    page.await_ink(RED, 1000, figure=HEAT_MAP)
 
 
 def test_buttons_work_while_a_cell_runs(notebook: Open) -> None:
@@ -173,7 +173,7 @@ def test_both_themes_show_everything(notebook: Open, picture: Callable[[str], Pa
     expect(page.page.locator(".idl-facts").first).to_contain_text("checkpoint at step")
     for theme in ("Light", "Dark"):
         page.use_theme(theme)
-        assert page.inked(BLUE, figure=CURVES) > 100
+        page.await_ink(BLUE, 100, figure=CURVES)
         page.picture(picture(f"run_view_{theme.lower()}"))
 
 

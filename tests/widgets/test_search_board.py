@@ -98,8 +98,8 @@ def test_a_thousand_trials_are_watched_and_steered(
     for theme in ("Dark", "Light"):
         page.use_theme(theme)
         page.await_points("rungs", 4, figure=LEARNING)
-        assert page.inked(GREEN, figure=LEARNING) > 50
-        assert page.inked(ORANGE, figure=BEST) > 50
+        page.await_ink(GREEN, 50, figure=LEARNING)
+        page.await_ink(ORANGE, 50, figure=BEST)
         page.picture(picture(f"search_board_{theme.lower()}"))
     it_is_live_while_a_cell_runs_and_complete_after_a_reload(page, table)
     a_saved_notebook_has_a_picture(page, server)
