@@ -256,9 +256,11 @@ class Notebook:
             [figure, source],
         )
 
-    def await_points(self, source: str, count: int, figure: int = 0) -> None:
+    def await_points(
+        self, source: str, count: int, figure: int = 0, timeout_s: float = _TIMEOUT_MS / 1000
+    ) -> None:
         """Wait until a plot's source has that many rows in the browser, or more."""
-        deadline_s = time.monotonic() + _TIMEOUT_MS / 1000
+        deadline_s = time.monotonic() + timeout_s
         while (seen := self.points(source, figure)) < count:
             assert time.monotonic() < deadline_s, f"{source} has {seen} points, not {count}"
             self.page.wait_for_timeout(20)

@@ -52,6 +52,13 @@ def button(label: str, icon: str, tooltip: str) -> ipywidgets.Button:
     )
 
 
+def checkbox(label: str, tooltip: str) -> ipywidgets.Checkbox:
+    """A checkbox as wide as its label."""
+    return ipywidgets.Checkbox(
+        description=label, tooltip=tooltip, indent=False, layout={"width": "auto"}
+    )
+
+
 class Question(ipywidgets.HBox):
     """Asks before something is done that cannot be undone; hidden while there is no question."""
 

@@ -33,8 +33,8 @@ class PointForm(ipywidgets.VBox):
         self._inputs: dict[str, ipywidgets.Text | ipywidgets.Dropdown] = {}
         self._title = _layout.text()
         self._fields = _layout.grid(least_px=440)
-        self._warm = ipywidgets.Checkbox(
-            description="from its last checkpoint", indent=False, layout={"width": "auto"}
+        self._warm = _layout.checkbox(
+            "from its last checkpoint", "Or else anew, with these parameters"
         )
         self._problem = _layout.text()
         self._enter = _layout.button("Add", "check", "Have it tried")
@@ -97,7 +97,8 @@ class PointForm(ipywidgets.VBox):
         name = ipywidgets.Label(field.name, layout={"width": f"{_NAME_PX}px"})
         hint = ipywidgets.Label(field.hint, tooltip=field.hint, layout={"flex": "1 1 0"})
         hint.add_class("idl-faint")
-        return ipywidgets.HBox((name, control, hint), layout={"align_items": "center"})
+        layout = {"align_items": "center", "grid_gap": "6px"}
+        return ipywidgets.HBox((name, control, hint), layout=layout)
 
     @property
     def _typed(self) -> dict[str, str]:

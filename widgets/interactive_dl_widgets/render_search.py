@@ -40,7 +40,9 @@ def header(name: str, search_id: str, now: SearchProgress) -> str:
     over = sum(count for state, count in now.counts if state not in ("running", "queued", "paused"))
     planned = "" if now.trials is None else f" / {now.trials:,}"
     facts = [f"{over:,}{planned} trials", *(f"{n:,} {state}" for state, n in now.counts)]
-    facts += [f"{now.engines} engine{'' if now.engines == 1 else 's'} busy", now.method]
+    if not now.is_over:
+        facts.append(f"{now.engines} engine{'' if now.engines == 1 else 's'} busy")
+    facts.append(now.method)
     budget = "" if now.budget_s is None else f" / {duration(now.budget_s)}"
     tone = TONES.get(now.state, "calm")
     reason = f'<span class="idl-reason">{escape(now.reason)}</span>' if now.reason else ""
@@ -76,18 +78,17 @@ def best(now: SearchProgress) -> str:
 def learning_title(
     keys: Sequence[tuple[int, str]], rungs: Sequence[int], *, is_chosen: bool, is_empty: bool
 ) -> str:
-    """Whose curves are which."""
-    legend = "".join(
-        f'<span class="idl-key"><i style="background:{colour}"></i>{trial}</span>'
-        for trial, colour in keys[:_NAMED]
-    )
-    more = len(keys) - _NAMED
-    notes = [f"and {more} more" if more > 0 else ""]
-    notes.append("" if is_chosen or not keys else "the best, and those that run")
+    """Whose curves are which, in one line: however many are selected, the plot stays in place."""
+    keys_text = _keys([(str(trial), colour) for trial, colour in keys])
+    notes = ["" if is_chosen or not keys else "the best so far, and those that run"]
     notes.append("no reports yet" if is_empty else "")
     notes.append(f"rungs at {', '.join(map(str, rungs))}" if rungs else "")
-    note = f'<span class="idl-faint">{" · ".join(filter(None, notes))}</span>'
-    return f'<div class="idl-title">{legend}{note}</div>'
+    note = " · ".join(filter(None, notes))
+    named = ", ".join(str(trial) for trial, _ in keys)
+    return (
+        f'<div class="idl-title idl-line" title="{escape(named)}">'
+        f'<span class="idl-faint">{note}</span> {keys_text}</div>'
+    )
 
 
 def best_title(states: Sequence[str]) -> str:

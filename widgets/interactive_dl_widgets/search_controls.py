@@ -28,19 +28,30 @@ _PLAIN: dict[str, tuple[type[Any], str, str, str]] = {
 
 
 class Valued(ipywidgets.HBox):
-    """A button and the number that it needs.
+    """A field for a number, and the button that does something with it.
 
     Args:
-        label, tooltip: of the button.
+        label, icon, tooltip: of the button.
         hint: what stands in the empty field.
-        act: called with what was typed.
+        act: called with what was typed; tells whether that could be used.
     """
 
-    def __init__(self, label: str, tooltip: str, hint: str, act: Callable[[str], None]) -> None:
-        self.button = _layout.button(label, "", tooltip)
-        self.typed = ipywidgets.Text(placeholder=hint, layout={"width": "76px"})
-        self.button.on_click(lambda _: act(self.typed.value))
-        super().__init__((self.button, self.typed), layout={"align_items": "center"})
+    def __init__(
+        self, label: str, icon: str, tooltip: str, hint: str, act: Callable[[str], bool]
+    ) -> None:
+        self.button = _layout.button(label, icon, tooltip)
+        self.typed = ipywidgets.Text(placeholder=hint, layout={"width": "70px"})
+        self.button.on_click(lambda _: self._act(act))
+        super().__init__((self.typed, self.button), layout={"align_items": "center"})
+        self.add_class("idl-valued")
+
+    def enable(self, is_enabled: bool) -> None:
+        """Whether something can be done with a number now."""
+        self.button.disabled = self.typed.disabled = not is_enabled
+
+    def _act(self, act: Callable[[str], bool]) -> None:
+        if act(self.typed.value):
+            self.typed.value = ""
 
 
 class TrialButtons:
@@ -70,30 +81,29 @@ class TrialButtons:
         self._output = _layout.button("Output", "file-text-o", "What a selected trial has printed")
         self._output.on_click(lambda _: self._with_one(output))
         self._rate = Valued(
-            "Learning rate", "Set it for selected trials that run", "0.001", self._set_rate
+            "Set learning rate", "", "Of the selected trials that run", "0.001", self._set_rate
         )
-        self._priority = Valued("Priority", "Higher ones start first", "1", self._prioritise)
+        self._priority = Valued(
+            "Set priority", "", "Trials of higher priority start first", "0", self._prioritise
+        )
         self._promote = Valued(
             "Promote",
+            "level-up",
             "Train the selected trial on all engines, so many epochs",
             "epochs",
             self._promote_it,
         )
+        self._warm = _layout.checkbox(
+            "from its last checkpoint", "Or else anew, with its parameters"
+        )
+        self._warm.value = True
         self._demote = _layout.button(
             "Demote", "level-down", "End the promotion that runs, and go on searching"
         )
         self._demote.on_click(lambda _: self._send(self._demotions()))
-        row = _layout.row(
-            *self._buttons.values(),
-            self._clone,
-            self._priority,
-            self._rate,
-            self._promote,
-            self._demote,
-            self._output,
-            self._text,
-        )
-        self.box = ipywidgets.VBox((row, self._problem), layout={"overflow": "hidden"})
+        plain = _layout.row(*self._buttons.values(), self._clone, self._output, self._text)
+        valued = _layout.row(self._priority, self._rate, self._promote, self._warm, self._demote)
+        self.box = ipywidgets.VBox((plain, valued, self._problem), layout={"overflow": "hidden"})
 
     def draw(self, scene: Scene) -> None:
         """Enable what can be done."""
@@ -102,10 +112,11 @@ class TrialButtons:
         for name, button in self._buttons.items():
             button.disabled = not eligible(book, name, numbers)
         # A search that has ended is opened again by a trial more.
-        self._clone.disabled = self._promote.button.disabled = len(numbers) != 1
-        self._output.disabled = len(numbers) != 1
+        self._clone.disabled = self._output.disabled = len(numbers) != 1
+        self._promote.enable(len(numbers) == 1)
+        self._warm.disabled = len(numbers) != 1 or not book.trial(numbers[0]).checkpoint
         for name, control in (("priority", self._priority), ("rate", self._rate)):
-            control.button.disabled = not eligible(book, name, numbers)
+            control.enable(bool(eligible(book, name, numbers)))
         self._demote.disabled = not promotions(book)
         self._text.value = render_search.selected(numbers)
 
@@ -117,32 +128,32 @@ class TrialButtons:
         scene = self._scene
         return [] if scene is None else eligible(scene.book, name, scene.selected)
 
-    def _set_rate(self, typed: str) -> None:
+    def _set_rate(self, typed: str) -> bool:
         def actions() -> list[e.AnyAction]:
             rate = form.number("learning_rate", typed or "?")
             assert rate is not None
             return [e.SetLearningRate(number, rate) for number in self._fit("rate")]
 
-        self._try(actions)
+        return self._try(actions)
 
-    def _prioritise(self, typed: str) -> None:
+    def _prioritise(self, typed: str) -> bool:
         def actions() -> list[e.AnyAction]:
             priority = form.whole("priority", typed or "?")
             assert priority is not None
             return [e.SetPriority(number, priority) for number in self._fit("priority")]
 
-        self._try(actions)
+        return self._try(actions)
 
-    def _promote_it(self, typed: str) -> None:
+    def _promote_it(self, typed: str) -> bool:
         def actions() -> list[e.AnyAction]:
             epochs = form.whole("epochs", typed or "?")
             assert epochs is not None
             assert self._scene is not None
             (number,) = self._scene.selected
-            is_warm = bool(self._scene.book.trial(number).checkpoint)
+            is_warm = self._warm.value and bool(self._scene.book.trial(number).checkpoint)
             return [e.Promote(number, e.Promotion(epochs), is_warm)]
 
-        self._try(actions)
+        return self._try(actions)
 
     def _demotions(self) -> list[e.AnyAction]:
         scene = self._scene
@@ -152,14 +163,15 @@ class TrialButtons:
         if self._scene is not None and len(self._scene.selected) == 1:
             act(self._scene.selected[0])
 
-    def _try(self, actions: Callable[[], list[e.AnyAction]]) -> None:
+    def _try(self, actions: Callable[[], list[e.AnyAction]]) -> bool:
         """Send actions made of what was typed, or say what is wrong with it."""
+        problem = ""
         try:
             self._send(actions())
         except SearchError as error:
-            self._problem.value = render_search.problem(str(error))
-        else:
-            self._problem.value = ""
+            problem = str(error)
+        self._problem.value = render_search.problem(problem)
+        return not problem
 
 
 class Limit(ipywidgets.HBox):
@@ -209,10 +221,11 @@ class SearchLimits:
             "trials": Limit("trials", "So many does the sampler make", self._set_trials),
             "concurrency": Limit("at once", "So many run at once", self._set_concurrency),
             "time_budget_s": Limit(
-                "budget, s", "Seconds since the search began", self._set_time_budget
+                "seconds", "Time budget: so long is it worked on", self._set_time_budget
             ),
         }
         self._limits["concurrency"].typed.placeholder = "engines"
+        self._limits["time_budget_s"].typed.placeholder = "no limit"
         self._add = _layout.button("Add a point …", "plus", "Try a point that you pick")
         self._add.on_click(lambda _: add())
         self._stop = _layout.button("Stop the search", "stop", "Stop every trial and end it")

@@ -54,7 +54,7 @@ class LearningPanel:
         self._log = ipywidgets.ToggleButton(
             description="log", tooltip="logarithmic axis", layout={"width": "auto"}
         )
-        self._text = ipywidgets.HTML()
+        self._text = ipywidgets.HTML(layout={"flex": "1 1 0"})
         self._plotted = ("", False)
         self._drawn: object = None
         self.figure = Figure(empty())

@@ -26,13 +26,13 @@ def test_more_trials_than_colours_share_them_evenly() -> None:
     assert [list(colours.by_trial.values()).count(c) for c in range(COLOURS)] == [2] * COLOURS
 
 
-def test_without_a_selection_the_best_and_those_that_run_are_shown() -> None:
+def test_without_a_selection_those_that_were_the_best_and_those_that_run_are_shown() -> None:
     search = begun()
-    finish(search, ADAM, 0.5)
-    finish(search, ADAM, 0.3)
+    for value in (0.9, 0.5, 0.7, 0.4, 0.3, 0.2):
+        finish(search, ADAM, value)
     add(search, ADAM)
     add(search, ADAM, start=False)
-    assert learning.shown(search.book, []) == [1, 2]
+    assert learning.shown(search.book, []) == [5, 4, 3, 1, 6]
     assert learning.shown(search.book, [0, 77]) == [0]
 
 

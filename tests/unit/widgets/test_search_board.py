@@ -214,11 +214,12 @@ def test_numbers_are_typed_for_selected_trials(
     board.table.selected = [0]
     board.draw()
     page.turn(board._buttons._rate.typed, value="3e-4")
-    assert click(board, "Learning rate") == [e.SetLearningRate(0, 3e-4)]
+    assert click(board, "Set learning rate") == [e.SetLearningRate(0, 3e-4)]
+    assert board._buttons._rate.typed.value == ""
     page.turn(board._buttons._priority.typed, value="5")
-    assert click(board, "Priority") == [e.SetPriority(0, 5)]
+    assert click(board, "Set priority") == [e.SetPriority(0, 5)]
     page.turn(board._buttons._rate.typed, value="fast")
-    assert click(board, "Learning rate") == []
+    assert click(board, "Set learning rate") == []
     assert "learning_rate is a number, as 0.003 or 3e-3, but got &#x27;fast&#x27;" in words(board)
 
 
@@ -230,6 +231,7 @@ def test_a_trial_is_promoted_and_demoted(
     board.draw()
     assert button(board, "Demote").disabled
     page.turn(board._buttons._promote.typed, value="20")
+    assert board._buttons._warm.disabled, "there is no checkpoint"
     (action,) = click(board, "Promote")
     assert action == e.Promote(0, e.Promotion(20), warm=False)
     board.draw()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLOURS = 10
 MOST_CURVES = 60
+_BESTS = 4
 _POINTS = 200
 """At most about so many a curve: sixty of them share a plot."""
 
@@ -60,14 +61,13 @@ class Colours:
 
 def shown(book: Book, selected: Sequence[int]) -> list[int]:
     """Whose curves are drawn: those selected, the latest where they are too many, with their
-    promotions; without a selection the best and those that run."""
+    promotions; without a selection the last ones that were the best, and those that run."""
     count = len(book.trials)
     if chosen := [number for number in selected if 0 <= number < count]:
         chosen = chosen[-MOST_CURVES:]
         return [*chosen, *_promotions(book, chosen)][-MOST_CURVES:]
-    running = sorted(book.running)[-(MOST_CURVES - 1) :]
-    best = [] if book.best is None else [book.best]
-    return [*best, *(number for number in running if number not in best)]
+    running = sorted(book.running)[-(MOST_CURVES - _BESTS) :]
+    return [*reversed(list(book.bests)[-_BESTS:]), *running]
 
 
 def strands(book: Book, colours: Colours, metric: str, *, log: bool = False) -> list[Strand]:

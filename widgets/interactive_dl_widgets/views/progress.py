@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interactive_dl.search.space import Fixed
 from interactive_dl_widgets.views.trials import finite
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ class SearchProgress:
         trials: how many there are to be; None for no end.
         done: share of them that is over, or of the time budget if that is spent sooner; None
             where neither has an end.
-        elapsed_s: since it began, until its last trial ended where it has ended.
+        elapsed_s: since it began, until its last trial ended where it has ended; with a budget only
+            the time that it was worked on.
         budget_s: how long it may go on; None for no end.
         engines: how many have a trial.
         metric: that trials are judged by, and which values of it are better.
-        best, best_value, best_params: the best finished trial; None before the first.
+        best, best_value, best_params: the best finished trial, with those of its parameters that
+            are not fixed; None before the first.
         method: sampler and pruner.
         fixed: parameters that are not searched.
     """
@@ -74,9 +77,11 @@ def progress(book: Book, state: str, now_s: float) -> SearchProgress:
     began, limits = book.began, book.limits
     added = len(book.trials) - book.sampled
     planned = None if limits.trials is None else max(limits.trials + added, len(book.trials))
-    elapsed_s = _elapsed_s(book, now_s)
+    is_limited = limits.time_budget_s is not None
+    elapsed_s = book.worked_s(now_s) if is_limited else _elapsed_s(book, now_s)
     best = None if book.best is None else book.trials[book.best]
-    fixed = [(n, d.value) for n, d in book.space.dimensions.items() if hasattr(d, "value")]
+    fixed = [(n, d.value) for n, d in book.space.dimensions.items() if isinstance(d, Fixed)]
+    searched = [one for one in best.params.items() if one not in fixed] if best else []
     return SearchProgress(
         state=state,
         reason=book.ended.reason if book.ended else _why_waiting(book, state),
@@ -90,7 +95,7 @@ def progress(book: Book, state: str, now_s: float) -> SearchProgress:
         metric=f"{began.metric}, {began.direction}d" if began else "",
         best=book.best,
         best_value=finite(best.value) if best else None,
-        best_params=tuple(best.params.items()) if best else (),
+        best_params=tuple(searched),
         method=f"{began.sampler}, {began.pruner}" if began else "",
         fixed=tuple(fixed),
     )
