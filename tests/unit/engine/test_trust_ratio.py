@@ -49,7 +49,7 @@ TENSORS = npst.arrays(np.float32, (3, 2), elements=st.floats(-8, 8, width=16))
 
 
 @given(weight=TENSORS, update=TENSORS, decay=st.floats(0, 0.5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_norm_of_the_sum_never_gives_a_smaller_ratio(
     weight: np.ndarray, update: np.ndarray, decay: float
 ) -> None:
@@ -61,7 +61,7 @@ def test_the_norm_of_the_sum_never_gives_a_smaller_ratio(
 
 
 @given(weight=TENSORS, decay=st.floats(0, 0.5), factor=st.floats(0.1, 10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_both_agree_where_update_and_weight_are_parallel(
     weight: np.ndarray, decay: float, factor: float
 ) -> None:
@@ -75,7 +75,7 @@ def test_both_agree_where_update_and_weight_are_parallel(
 
 
 @given(weight=TENSORS, update=TENSORS, factor=st.floats(0.25, 4))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_step_is_as_long_however_the_loss_is_scaled(
     weight: np.ndarray, update: np.ndarray, factor: float
 ) -> None:

@@ -79,7 +79,7 @@ def test_samples_must_fill_their_universe() -> None:
 
 
 @given(st.integers(0, 2**32), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_another_view_has_the_same_matter(seed: int, is_periodic: bool) -> None:
     x = np.random.default_rng(0).poisson(3, (4, 4, 4, 4, 2)).astype(np.float32)
     y = np.arange(4)
@@ -214,7 +214,6 @@ def test_the_check_is_castagnolis(content: bytes, check: int) -> None:
 
 
 @given(st.binary(min_size=4, max_size=300), st.integers(0, 7))
-@settings(deadline=None)
 def test_the_check_sees_every_bit(content: bytes, bit: int) -> None:
     for at in {0, len(content) // 2, len(content) - 1}:
         flipped = bytearray(content)
@@ -233,7 +232,6 @@ def test_the_check_sees_every_bit(content: bytes, bit: int) -> None:
         max_size=4,
     )
 )
-@settings(deadline=None)
 def test_messages_come_back_as_they_were(features: dict) -> None:
     back = records.decode(records.encode(features))
     assert set(back) == set(features)

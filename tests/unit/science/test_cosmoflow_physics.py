@@ -33,14 +33,14 @@ def plane(number: int, axis: int, cells: int = CELLS) -> np.ndarray:
 
 
 @given(UNIVERSES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_spectrum_has_the_variance_that_sigma_8_says(universe: Cosmology) -> None:
     assert universe.variance(8.0) == pytest.approx(universe.sigma_8**2)
     assert universe.variance(16.0) < universe.sigma_8**2
 
 
 @given(UNIVERSES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_long_waves_keep_the_primordial_tilt(universe: Cosmology) -> None:
     long, longer = universe.power(np.array([1e-5, 1e-6]))
     assert np.log10(long / longer) == pytest.approx(universe.n_s, abs=0.01)
@@ -61,7 +61,7 @@ def test_structure_grows_as_the_scale_factor_in_a_universe_of_matter_alone() -> 
 
 
 @given(UNIVERSES, st.floats(0.01, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_cosmological_constant_makes_structure_older(universe: Cosmology, z: float) -> None:
     assert 1 / (1 + z) < universe.growth(z) < 1
     assert universe.omega_m <= universe.omega_m_at(z) < 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interactive_dl import data
@@ -74,7 +74,6 @@ def test_no_direction_of_a_map_is_special(real: np.ndarray) -> None:
 
 
 @given(st.lists(st.floats(-0.999, 9), min_size=1))
-@settings(deadline=None)
 def test_pixels_are_decoded_to_the_convergence_they_were(kappa: list[float]) -> None:
     np.testing.assert_allclose(
         cosmogan.decode(cosmogan.encode(np.array(kappa))), kappa, rtol=1e-9, atol=1e-12

@@ -72,7 +72,7 @@ def written(seed: int, count: int) -> tuple[list[e.Record], Book]:
     return numbered(kept), book
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 150), cut=st.floats(0, 1))
 def test_any_beginning_of_a_journal_is_a_legal_book_that_the_rest_completes(seed, count, cut):
     records, book = written(seed, count)
@@ -83,7 +83,7 @@ def test_any_beginning_of_a_journal_is_a_legal_book_that_the_rest_completes(seed
     assert shown(begun) == shown(Book.of(records)) == shown(book)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 200))
 def test_every_trial_ends_at_most_once_and_is_never_seen_again(seed, count):
     records, book = written(seed, count)

@@ -186,7 +186,7 @@ def test_a_paused_trial_keeps_the_search_open():
     assert decide(book_of(*created(0), e.TrialPaused(0)), {0}) == []
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**32),
     engines=st.integers(1, 6),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interactive_dl.errors import JournalError
@@ -50,7 +50,6 @@ def test_what_was_appended_is_read(writer: Writer, path: Path) -> None:
     assert journal.header(path).run == RUN
 
 
-@settings(deadline=None)
 @given(texts=st.lists(st.text(max_size=200), max_size=20), limit_bytes=st.integers(1, 500))
 def test_any_limit_gives_every_whole_line_once(
     texts: list[str], limit_bytes: int, tmp_path_factory: pytest.TempPathFactory
