@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import ipyparallel
@@ -54,10 +55,32 @@ class WorldLauncher(_KeepsItsLog, MPIEngineSetLauncher):
         return list(self.command)
 
 
-def ipyparallel_cluster(places: Places, address: str) -> ipyparallel.Cluster:
+@dataclass(frozen=True)
+class Ports:
+    """What recorder and controller will listen on.
+
+    Attributes:
+        recorder: its port.
+        controller: the words that tell it its ports.
+    """
+
+    recorder: int
+    controller: tuple[str, ...]
+
+    @classmethod
+    def draw(cls, address: str) -> Ports:
+        """Draw all at once: none is bound yet, so a second draw might give one of them again."""
+        first, *rest = quiet_ports(1 + sum(_CONTROLLER_PORTS.values()), address)
+        free = map(str, rest)
+        pools = {name: itertools.islice(free, count) for name, count in _CONTROLLER_PORTS.items()}
+        words = (f"--IPController.{name}={','.join(pool)}" for name, pool in pools.items())
+        return cls(first, tuple(words))
+
+
+def ipyparallel_cluster(places: Places, address: str, ports: Ports) -> ipyparallel.Cluster:
     """ipyparallel's own cluster: it outlives this process and beats often.
 
-    Its controller listens on ``address``, an IPv4 address of this host.
+    Its controller listens on ``ports`` of ``address``, an IPv4 address of this host.
 
     An engine is listed after its first heartbeat, so a short period makes a quick start; and one
     that computes without a pause must not be declared dead for a few beats it could not answer.
@@ -80,22 +103,15 @@ def ipyparallel_cluster(places: Places, address: str) -> ipyparallel.Cluster:
         controller_args=[
             f"--HeartMonitor.period={_HEARTBEAT_PERIOD_MS}",
             f"--HeartMonitor.max_heartmonitor_misses={misses}",
-            *_port_words(address),
+            *ports.controller,
         ],
     )
 
 
-def _port_words(address: str) -> list[str]:
-    free = iter(quiet_ports(sum(_CONTROLLER_PORTS.values()), address))
-    pools = {name: itertools.islice(free, count) for name, count in _CONTROLLER_PORTS.items()}
-    return [f"--IPController.{name}={','.join(map(str, pool))}" for name, pool in pools.items()]
-
-
 def start_recorder(
-    places: Places, options: Options, environment: dict[str, str], address: str
+    places: Places, options: Options, environment: dict[str, str], address: str, port: int
 ) -> subprocess.Popen[bytes]:
     """Start the process that writes the runs' journals, beside the controller."""
-    (port,) = quiet_ports(1, address)
     with (places.folder / "recorder.log").open("wb") as log:
         return subprocess.Popen(
             recorder_command(places.folder, Path(options.runs), port, address),

@@ -49,9 +49,10 @@ async def launch(places: Places, options: Options, allocation: Allocation) -> ip
     described = Description(places.cluster_id, socket.gethostname(), options, time.time())
     described.write(places.description)
     address, environment = allocation.address, environment_of(places, options)
-    cluster = _launcher.ipyparallel_cluster(places, address)
+    ports = _launcher.Ports.draw(address)
+    cluster = _launcher.ipyparallel_cluster(places, address, ports)
     try:
-        recorder = _launcher.start_recorder(places, options, environment, address)
+        recorder = _launcher.start_recorder(places, options, environment, address, ports.recorder)
         await _launcher.start_controller(cluster, places, environment)
         described = await allocation.start_engines(cluster, described)
     except (RuntimeError, TimeoutError) as error:

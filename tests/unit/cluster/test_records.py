@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from interactive_dl.cluster import _status
+from interactive_dl.cluster import _ports, _status
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._healing import Plan, plan
+from interactive_dl.cluster._launcher import Ports
 from interactive_dl.cluster._places import Places, known_ids
 from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.errors import ClusterError, HealError
@@ -191,10 +192,19 @@ def test_an_engine_is_dead_when_it_is_gone(three: Places, how: str) -> None:
     assert _status.engines(three, registered)[3].state == "dead"
 
 
-def test_a_controllers_ports_are_not_ephemeral() -> None:
+def test_quiet_ports_are_free_and_not_ephemeral() -> None:
     ports = quiet_ports(16)
-    assert len(set(ports)) == 16
+    assert ports == tuple(range(ports[0], ports[0] + 16))
     assert max(ports) < 32_768
+    with socket.create_server(("127.0.0.1", ports[7])):
+        assert not _ports._is_free(ports[7], "127.0.0.1")
+
+
+def test_recorder_and_controller_never_want_the_same_port() -> None:
+    ports = Ports.draw("127.0.0.1")
+    pools = [word.partition("=")[2].split(",") for word in ports.controller]
+    wanted = sorted([ports.recorder, *(int(one) for pool in pools for one in pool)])
+    assert wanted == list(range(wanted[0], wanted[0] + 33))
 
 
 def test_files_hold_plain_json(places: Places) -> None:
