@@ -20,7 +20,7 @@ class Config:
         optimizer: ``sgd`` with a momentum of 0.9 (the zoo's), or ``adam``.
         learning_rate: for one rank.
         warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: samples per rank and step.
+        batch_size: samples per step; of each rank where the scaling is weak.
         epochs: passes over the training images.
     """
 

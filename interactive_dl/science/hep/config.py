@@ -21,7 +21,7 @@ class Config:
         bias_rate: by how much the biases' learning rate is higher.
         weight_decay: of the kernels; biases are not decayed.
         warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: samples per rank and step.
+        batch_size: samples per step; of each rank where the scaling is weak.
         epochs: passes over the training events.
     """
 

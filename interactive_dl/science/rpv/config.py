@@ -15,7 +15,7 @@ class Config:
         conv, dense, dropout, strides: of the network, as ``build_model`` takes them.
         learning_rate: Adam's, for one rank.
         warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: samples per rank and step.
+        batch_size: samples per step; of each rank where the scaling is weak.
         epochs: passes over the training events.
     """
 
