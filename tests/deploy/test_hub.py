@@ -148,7 +148,7 @@ def test_two_people_work_beside_each_other_and_see_nothing_of_each_other(
     foreign = look.page.goto(f"{hub.url}/user/{anna.name}/lab")
     assert foreign is not None
     assert foreign.status in (403, 404)
-    _nothing_listens_for_others(anna)
+    _nothing_listens_for_others(hub, anna)
 
     home.goto(f"{hub.url}/hub/home")
     home.get_by_role("button", name="Stop My Server").click()
@@ -178,9 +178,11 @@ def _of(who: Account) -> list[psutil.Process]:
     return [one for one in psutil.process_iter(["uids"]) if one.info["uids"].real == who.uid]
 
 
-def _nothing_listens_for_others(who: Account) -> None:
+def _nothing_listens_for_others(hub: Hub, who: Account) -> None:
     """All that we open is for this host alone; Open MPI's own ports are another matter."""
-    ours = [one for one in _of(who) if not _speaks_mpi(one)]
+    control = psutil.Process(hub.process.pid)
+    all_of_it = {control, *control.children(recursive=True), *_of(who)}
+    ours = [one for one in all_of_it if not _speaks_mpi(one)]
     connections = [one for process in ours for one in process.net_connections("inet")]
     listening = {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}

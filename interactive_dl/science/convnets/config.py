@@ -43,7 +43,7 @@ class Config:
 
 
 LAPTOP = Config("cifar", 32, 10, 4000, 500, 1000, "adam", 1e-3, 0, 32, 7)
-"""A minute on two cores. Right on 87 to 96 % of the test images with five seeds; the zoo's SGD
+"""Half a minute on two cores. Right on 87 to 96 % of the test images with five seeds; the zoo's SGD
 needs more epochs to begin than a laptop has time for."""
 
 FULL_SIZE = Config("cifar", 32, 10, 45_000, 5_000, 10_000, "sgd", 1e-3, 0, 100, 120)

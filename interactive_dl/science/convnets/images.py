@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SHAPES, WAVES, SLANTS = 10, 10, 10
+_SLANTS = 10
 
 
 def draw(rng: np.random.Generator, label: int, size: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def draw(rng: np.random.Generator, label: int, size: int) -> np.ndarray:
     inside = _soft(edge - distance, size)
     if hollow:
         inside = inside * _soft(distance - 0.55 * edge, size)
-    along = distance * np.cos(angle + slant * np.pi / SLANTS)
+    along = distance * np.cos(angle + slant * np.pi / _SLANTS)
     stripes = 0.75 + 0.25 * np.cos(2 * np.pi * wave * along / radius)
     ink, paper = _colours(rng)
     picture = paper + (inside * stripes)[..., None] * (ink - paper)
