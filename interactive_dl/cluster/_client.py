@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipyparallel
+import zmq
 from ipyparallel import error
 
 from interactive_dl.cluster.controller import RESULTS_LOST
@@ -36,6 +37,13 @@ class Client(ipyparallel.Client):
         """
         content = {"targets": None, "verbose": False}
         return self._send(self._query_stream, "queue_request", content=content)
+
+    def hear_no_output(self) -> None:
+        """Take no part in what engines print and show, nor in when they are busy.
+
+        For who sends many short tasks and needs no more than their results.
+        """
+        self._io_loop.add_callback(self._iopub_socket.setsockopt, zmq.UNSUBSCRIBE, b"")
 
     def _build_targets(self, targets: Any) -> tuple[list[bytes], list[int]]:
         idents, engines = super()._build_targets(targets)

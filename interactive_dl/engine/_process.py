@@ -23,6 +23,7 @@ from traitlets.config import Config
 
 from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
+from interactive_dl.engine._streams import Stream
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_TIMEOUT_S = 60.0
@@ -95,6 +96,7 @@ def main(words: Sequence[str] | None = None) -> None:
         # A controller that is gone is no reason to end a training.
         max_heartbeat_misses=0,
         log_level=logging.ERROR,
+        out_stream_factory=Stream,
     )
     app.invitation = invitation
     # Which cluster it belongs to stands in the environment.

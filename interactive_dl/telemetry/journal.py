@@ -212,11 +212,14 @@ class Writer:
             raise
         return writer
 
-    def append(self, lines: Sequence[bytes]) -> None:
+    def append(self, lines: Sequence[bytes]) -> Chunk:
         """Write whole lines, all or none.
 
         Args:
             lines: without their ends.
+
+        Returns:
+            What was written, as ``read`` would have it.
 
         Raises:
             JournalError: the disk is full, or gone; the journal is as it was.
@@ -230,6 +233,7 @@ class Writer:
             os.ftruncate(self._descriptor, self.size)
             raise _unwritable(self.path, error) from error
         self.size += len(data)
+        return Chunk(self.size - len(data), data, self.size)
 
     def close(self) -> None:
         """Let go of the file; may be called again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import subprocess
 import time
@@ -45,6 +46,7 @@ def run(folder: Path, words: Sequence[str]) -> None:
     controller.initialize([*words, "--restore"] if before else list(words))
     # traitlets lets it make records of every message, for its handlers to drop.
     controller.log.setLevel(controller.log_level)
+    controller.log.addFilter(_is_no_tasks)
     controller.start()
 
 
@@ -125,6 +127,11 @@ class Controller(app.IPController):
 
     def _tell_loss(self, before_s: float) -> None:
         self.hub.notify(RESULTS_LOST, {"before_s": before_s})
+
+
+def _is_no_tasks(record: logging.LogRecord) -> bool:
+    """The hub has two lines for every task; a search sends hundreds of these a second."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith(("task::", "queue::"))
 
 
 def _outlive_supervisor() -> None:

@@ -50,6 +50,8 @@ class Engines:
         self, cluster: Cluster, search: str, objective: bytes, hear: Callable[[TaskFailed], None]
     ) -> None:
         self._cluster = cluster
+        cluster.client.hear_no_output()
+        self._views: dict[tuple[int, ...], Any] = {}
         self._objective = objective
         self._hear = hear
         folder = cluster.folder
@@ -73,18 +75,33 @@ class Engines:
 
     def start(self, task: words.Task) -> None:
         """One engine's tasks go through the load-balanced view, held to that engine."""
-        client, engines = self._cluster.client, list(task.engines)
-        is_alone = len(engines) == 1
-        view = client.load_balanced_view(engines) if is_alone else client.direct_view(engines)
-        sent = SentTask("tasks" if is_alone else "queue", task.engines)
+        sent = SentTask("tasks" if len(task.engines) == 1 else "queue", task.engines)
         self._queues.add(sent)
         try:
-            result = view.apply_async(_remote.call, _RUN, worker.encode(task), self._objective)
-        except error.NoEnginesRegistered as problem:
+            result = self._view_of(task.engines).apply_async(
+                _remote.call, _RUN, worker.encode(task), self._objective
+            )
+        except (error.NoEnginesRegistered, IndexError) as problem:
             _LOG.warning("Trial %d: %s", task.trial, problem)
             sent.end()
             return
         result.add_done_callback(lambda done: self._look(task, sent, done))
+
+    def _view_of(self, engines: tuple[int, ...]) -> Any:
+        """A view of these engines and no others.
+
+        Raises:
+            IndexError: one of them is gone.
+        """
+        client, ids = self._cluster.client, list(engines)
+        if gone := set(ids) - set(client.ids):
+            raise IndexError(f"Engines {sorted(gone)} are gone.")
+        if engines not in self._views:
+            is_alone = len(ids) == 1
+            self._views[engines] = (
+                client.load_balanced_view(ids) if is_alone else client.direct_view(ids)
+            )
+        return self._views[engines]
 
     def order(self, order: words.Leave | words.SetRate | words.Withdraw) -> None:
         """Pass an order on to the engines."""

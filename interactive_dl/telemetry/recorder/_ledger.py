@@ -97,33 +97,46 @@ class Ledger:
             del self.speakers[speaker.engine]
             self.heard_s, self.last_word = now_s, reason
 
-    def record(self, engine: int, lines: Sequence[bytes]) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of the journal."""
+        return self._writer.size
+
+    def record(self, engine: int, lines: Sequence[bytes]) -> journal.Chunk | None:
         """Append an engine's next records.
+
+        Returns:
+            What was appended; None where there was nothing new.
 
         Raises:
             UnreadableError: one is not; none was appended.
             JournalError: none could be appended.
         """
         if not lines:
-            return
+            return None
         briefs = [
             self._checked(line, engine, seq) for seq, line in enumerate(lines, self.expect(engine))
         ]
-        self._writer.append(lines)
+        written = self._writer.append(lines)
         self._complaint = ""
         for brief, line in zip(briefs, lines, strict=True):
             self._learn(brief, line)
+        return written
 
-    def tell(self, event: events.AnyEvent, time_s: float) -> None:
+    def tell(self, event: events.AnyEvent, time_s: float) -> journal.Chunk:
         """Append a record of the recorder's own.
+
+        Returns:
+            What was appended.
 
         Raises:
             JournalError: it could not be appended.
         """
         record = events.Record(self.run, RECORDER, self.expect(RECORDER), time_s, event)
         line = events.encode(record)
-        self._writer.append([line])
+        written = self._writer.append([line])
         self._learn(journal.brief(line), line)
+        return written
 
     def complain(self, problem: str) -> None:
         """Log what is wrong, once until it is better."""

@@ -50,7 +50,7 @@ class Recording:
         self._wall_s = wall_s
         self._ledgers: dict[str, Ledger] = {}
         self._callers: dict[Peer, tuple[Ledger, Speaker]] = {}
-        self._desk = Desk(runs)
+        self._desk = Desk(runs, self._size_of)
         self._look_after_s = now_s
         self._adopt(now_s)
 
@@ -119,7 +119,7 @@ class Recording:
             return [(peer, wire.WhoAreYou())]
         back = self._hear(ledger, speaker, now_s)
         try:
-            ledger.record(speaker.engine, message.lines[expected - message.first_seq :])
+            written = ledger.record(speaker.engine, message.lines[expected - message.first_seq :])
             if ledger.outcome is not None:
                 back += self._refuse_unanswered(ledger)
         except UnreadableError as error:
@@ -130,7 +130,8 @@ class Recording:
             ledger.complain(str(error))
             return back
         ack = wire.Ack(ledger.expect(speaker.engine))
-        return [*back, (peer, ack), *self._desk.journal_grew(ledger.run)]
+        news = self._desk.journal_grew(ledger.run, written) if written is not None else []
+        return [*back, (peer, ack), *news]
 
     def _beat(self, peer: Peer, now_s: float) -> list[Outgoing]:
         if peer not in self._callers:
@@ -166,11 +167,11 @@ class Recording:
             return [(peer, wire.Refusal(self._why_not(message.run), message.request))]
         record = events.CommandSent(sent.id, sent.who, sent.command)
         try:
-            ledger.tell(record, self._wall_s())
+            written = ledger.tell(record, self._wall_s())
         except JournalError as error:
             return [(peer, wire.Refusal(str(error), message.request))]
         relays = [(one.peer, wire.Relay(sent)) for one in ledger.speakers.values()]
-        return [passed, *relays, *self._desk.journal_grew(message.run)]
+        return [passed, *relays, *self._desk.journal_grew(message.run, written)]
 
     def _why_not(self, run: str) -> str:
         """Why a command for a run cannot be passed on."""
@@ -252,6 +253,11 @@ class Recording:
             self._ledgers[run] = Ledger.open(path, run, self._cluster, now_s)
         return self._ledgers[run]
 
+    def _size_of(self, run: str) -> int | None:
+        """Bytes of a journal that only this recorder writes, and goes on to write."""
+        ledger = self._ledgers.get(run)
+        return None if ledger is None or ledger.outcome is not None else ledger.size
+
     def _put_away(self, ledger: Ledger) -> None:
         """Close the journal of a run that has ended and that nobody speaks for."""
         if ledger.outcome is not None and not ledger.speakers:
@@ -261,8 +267,8 @@ class Recording:
     def _tell(self, ledger: Ledger, event: events.AnyEvent) -> list[Outgoing]:
         """Record an event of the recorder's own; answers to those who wait for it."""
         try:
-            ledger.tell(event, self._wall_s())
+            written = ledger.tell(event, self._wall_s())
         except JournalError as error:
             ledger.complain(str(error))
             return []
-        return self._desk.journal_grew(ledger.run)
+        return self._desk.journal_grew(ledger.run, written)

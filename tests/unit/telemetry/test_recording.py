@@ -12,7 +12,7 @@ import pytest
 from interactive_dl.telemetry import events, journal, wire
 from interactive_dl.telemetry.exits import Exit
 from interactive_dl.telemetry.recorder._recording import GRACE_S, SILENCE_S, Outgoing, Recording
-from interactive_dl.telemetry.steering import Pause, Sent
+from interactive_dl.telemetry.steering import Pause, Sent, Vacate
 
 RUN = "rpv-20260314-101500-a1b2"
 ENGINE, OTHER_ENGINE, NOTEBOOK = b"engine", b"other", b"notebook"
@@ -167,6 +167,32 @@ def test_a_reader_gets_what_is_there_at_once_and_waits_for_the_rest(scene: Scene
     assert scene.tell(2, line(2)) == [(ENGINE, wire.Ack(3))]
 
 
+def test_what_goes_to_who_waits_for_it_is_not_read_from_the_disk(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, line(0))
+    path = journal.path_of(scene.runs, RUN)
+    offset = path.stat().st_size
+    moved = path.rename(scene.runs / "elsewhere")
+    assert scene.say(NOTEBOOK, read(offset)) == []
+    _, (_, part) = scene.tell(1, line(1))
+    moved.rename(path)
+    chunk = journal.read(path, offset)
+    assert part == wire.Part(part.request, *chunk, is_over=False)
+    assert scene.later(0.5) == []
+
+
+def test_a_reader_of_another_place_waits_for_nothing(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, line(0))
+    offset = journal.path_of(scene.runs, RUN).stat().st_size
+    assert scene.say(NOTEBOOK, read(offset)) == []
+    assert scene.say(b"other", read(offset + 10_000)) == []
+    answers = dict(scene.tell(1, line(1)))
+    assert answers[NOTEBOOK].offset == offset
+    assert answers[NOTEBOOK].data
+    assert not answers[b"other"].data
+
+
 def test_a_reader_waits_no_longer_than_it_said(scene: Scene) -> None:
     scene.hello()
     offset = end_of(scene.say(NOTEBOOK, read(0)))
@@ -228,6 +254,31 @@ def test_unanswered_commands_are_relayed_again_after_a_restart(scene: Scene) -> 
     scene.tell(0, events.CommandApplied("c1", 3))
     scene.restarted()
     assert scene.hello() == [(ENGINE, wire.HelloAck(1))]
+
+
+def test_runs_on_engines_that_are_taken_away_are_told_once(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, STARTED)
+    taken = wire.Vacate(1, "job 7, which ends", (1, 2))
+    answers = [*scene.say(NOTEBOOK, taken), *scene.say(NOTEBOOK, taken), *scene.later(3.0)]
+    sent = Sent("vacate, job 7, which ends", "job 7, which ends", Vacate())
+    assert answers.count((ENGINE, wire.Relay(sent))) == 1
+    assert answers[0] == (NOTEBOOK, wire.Passed(1))
+    assert events.CommandSent(sent.id, sent.who, sent.command) in scene.told()
+
+
+def test_a_run_that_begins_on_engines_that_are_taken_away_is_told_too(scene: Scene) -> None:
+    scene.say(NOTEBOOK, wire.Vacate(1, "job 7", (0,)))
+    scene.hello()
+    scene.tell(0, STARTED)
+    assert (ENGINE, wire.Relay(Sent("vacate, job 7", "job 7", Vacate()))) in scene.later(2.0)
+
+
+def test_runs_on_other_engines_go_on(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, STARTED)
+    assert scene.say(NOTEBOOK, wire.Vacate(1, "job 7", (2, 3))) == [(NOTEBOOK, wire.Passed(1))]
+    assert scene.later(2.0) == []
 
 
 @pytest.mark.parametrize("run", ["nonsense", "../x", ""])
