@@ -28,7 +28,7 @@ from interactive_dl.engine._steersman import Steersman
 from interactive_dl.engine.group import Group, current
 from interactive_dl.engine.schedules import Rule
 from interactive_dl.telemetry import events, replay
-from interactive_dl.telemetry.steering import Grow, Sent
+from interactive_dl.telemetry.steering import Grow, Sent, Vacate
 
 _BEGUN: Counter[str] = Counter()  # runs of this process, by name
 _LOOK_AROUND_S = 0.1
@@ -53,6 +53,7 @@ class Live(keras.callbacks.Callback):
     Attributes:
         is_open: whether a training is under way that could begin again.
         growth: engines that get ready to join; None while there are none.
+        owner: who decides when it leaves its engines; empty where it is on its own.
         run: id of the run; before it begins, of one that this engine, a new one, joins, or empty.
         steps_per_report: steps between two reports; 0: as time passes.
     """
@@ -79,6 +80,7 @@ class Live(keras.callbacks.Callback):
         self.lr_rule = lr_rule
         self.is_open = False
         self.growth: _growth.Growth | None = None
+        self.owner = ""
         self.run = ""
         self.steps_per_report = 0
         self._changes: list[str] = []
@@ -330,6 +332,10 @@ class Live(keras.callbacks.Callback):
     def _carry_out(self, sent: Sent, at_epoch_end: bool) -> None:
         if isinstance(sent.command, Grow):
             self._grow(sent.id)
+            return
+        if isinstance(sent.command, Vacate) and self.owner:
+            reason = f"{self.owner} takes it off its engines."
+            self._told.tell(events.CommandRefused(id=sent.id, reason=reason))
             return
         was_paused, position = self._steersman.is_paused, self._context.position
         for event in self._steersman.carry_out(sent, position, at_epoch_end=at_epoch_end):

@@ -108,6 +108,10 @@ class Steersman:
                 self.stops_now |= after == "step"
                 self.stops_after_epoch |= after == "epoch"
                 self.stopped_by = f"by {sent.who}, after the {after}"
+            case steering.Vacate():
+                self.is_paused = False
+                self.stops_now = True
+                self.stopped_by = f"by {sent.who}"
             case steering.WriteCheckpoint():
                 yield self._write_checkpoint(position)
             case steering.Evaluate():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINT = "checkpoint.keras"
 _RATES = "rates.json"
+_OWNER = "the search"
 
 
 def callbacks(
@@ -45,6 +46,7 @@ def callbacks(
     }
     ours = _callbacks.callbacks(f"{task.name}-{task.trial}", **chosen)
     live = next(one for one in ours if isinstance(one, Live))
+    live.owner = _OWNER
     if task.continues and not task.is_own:
         compiled = _CompiledRate()
         ours.insert(_index(ours, Resume), compiled)
@@ -92,7 +94,7 @@ def _command(order: words.AnyOrder) -> steering.Sent:
             made = steering.SetKnobs({"learning_rate": rate})
         case _:
             made = steering.Stop("step")
-    return steering.Sent(secrets.token_hex(8), "the search", made)
+    return steering.Sent(secrets.token_hex(8), _OWNER, made)
 
 
 class _Reporting(keras.callbacks.Callback):

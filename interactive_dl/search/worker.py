@@ -24,6 +24,7 @@ from interactive_dl.search import words
 from interactive_dl.search.trial import Trial
 from interactive_dl.telemetry import _address, events
 from interactive_dl.telemetry.publisher import RecorderPublisher
+from interactive_dl.telemetry.steering import Request
 
 OUTPUT = "output.txt"
 _GATHER_S = 0.002
@@ -231,8 +232,9 @@ class _Line:
         while not self._is_closed:
             self._publisher.wait_for_command(_LISTEN_S)
             for sent in self._publisher.commands():
-                data = getattr(sent.command, "data", {})
-                order = words.order(data)
+                if not isinstance(sent.command, Request):
+                    continue
+                order = words.order(sent.command.data)
                 if isinstance(order, words.Order):
                     self._take(sent.id, order)
 

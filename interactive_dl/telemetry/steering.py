@@ -43,13 +43,19 @@ class Grow(Command, frozen=True):
     """Take the engines in that were healed since the run began."""
 
 
+class Vacate(Command, frozen=True):
+    """Let go of the engines, after a checkpoint: their allocation ends. A search ends its work, and
+    can be resumed.
+    """
+
+
 class Request(Command, frozen=True):
     """Something for the program that tells the journal: a search, its trials. A run refuses it."""
 
     data: dict[str, Any]
 
 
-AnyCommand = SetKnobs | Pause | Resume | Stop | WriteCheckpoint | Evaluate | Grow | Request
+AnyCommand = SetKnobs | Pause | Resume | Stop | WriteCheckpoint | Evaluate | Grow | Vacate | Request
 
 
 class Sent(msgspec.Struct, frozen=True):

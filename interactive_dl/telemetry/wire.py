@@ -10,6 +10,7 @@
       (RecorderFeed)            ListRuns ──> RunList
                                     Read ──> Part, at once if there is something, or after a while
                                     Send ──> Passed | Refusal
+    whoever takes engines away    Vacate ──> Passed
 
 A connection is a peer; one that was lost and comes back is another. What a notebook asks carries a
 number that the answer repeats.
@@ -158,13 +159,27 @@ class Send(Message, frozen=True):
     sent: Sent
 
 
+class Vacate(Message, frozen=True):
+    """Have all that runs on some engines, now or later, let go of them, after a checkpoint.
+
+    Attributes:
+        request: the number of the question.
+        who: takes them away, and why.
+        engines: their ids.
+    """
+
+    request: int
+    who: str
+    engines: tuple[int, ...]
+
+
 class Passed(Message, frozen=True):
     """The command is in the journal and on its way to the run."""
 
     request: int
 
 
-ToRecorder = Hello | Publish | Beat | Bye | ListRuns | Read | Send
+ToRecorder = Hello | Publish | Beat | Bye | ListRuns | Read | Send | Vacate
 FromRecorder = HelloAck | Refusal | WhoAreYou | Ack | Relay | RunList | Part | Passed
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -49,6 +49,13 @@ class TaskFailed(NamedTuple):
     why: str
 
 
+class Vacated(NamedTuple):
+    """The engines are taken away, and by whom; ``id`` is the command's."""
+
+    id: str
+    who: str
+
+
 class Hands(Protocol):
     """What the conductor moves things with."""
 
@@ -115,6 +122,7 @@ class Conductor:
         self._folder = folder
         self._now_s = now_s
         self._sponsor: int | None = None
+        self._vacated_by = ""
         self._mended_s = now_s - REST_S
         self._attempts = {
             number: _Attempt(len(self._book.trials[number].attempts), engines, now_s)
@@ -123,10 +131,10 @@ class Conductor:
 
     @property
     def is_over(self) -> bool:
-        """Whether the search has ended."""
-        return self._book.ended is not None
+        """Whether the search has ended, or has let go of all engines."""
+        return self._book.ended is not None or (bool(self._vacated_by) and not self._attempts)
 
-    def take(self, heard: Asked | Told | TaskFailed, now_s: float) -> None:
+    def take(self, heard: Asked | Told | TaskFailed | Vacated, now_s: float) -> None:
         """Take in what was heard; ``advance`` acts on it."""
         self._now_s = now_s
         match heard:
@@ -138,6 +146,9 @@ class Conductor:
                 current = self._attempts.get(number)
                 if current is not None and current.number == attempt:
                     current.failed = current.failed or why
+            case Vacated(id, who):
+                self._vacate(who)
+                self._hands.answer(id, "")
 
     def advance(self, now_s: float) -> None:
         """Settle what is over, and do what is to be done next."""
@@ -147,6 +158,8 @@ class Conductor:
         living, busy = self._hands.living(), self._hands.busy()
         for number in list(self._attempts):
             self._settle(number, living, busy)
+        if self._vacated_by:
+            return
         idle = [engine for engine in living if engine not in busy]
         free = [engine for engine in idle if engine != self._sponsor_of(idle)]
         while not self.is_over:
@@ -180,6 +193,12 @@ class Conductor:
             attempt = self._attempts[number]
             rate = event.action.learning_rate
             self._pass_on(attempt, words.SetRate(number, attempt.number, rate))
+
+    def _vacate(self, who: str) -> None:
+        """Have all trials leave, after a checkpoint; nothing is started any more."""
+        self._vacated_by = who
+        for number, attempt in self._attempts.items():
+            self._order(number, attempt, "pause")
 
     def _take_word(self, engine: int, word: words.AnyWord) -> None:
         attempt = self._attempts.get(word.trial)
@@ -279,6 +298,10 @@ class Conductor:
             self._keeper.write(events.TrialEnded(number, "failed", self._no_value()))
         elif returned.outcome == "finished":
             self._keeper.write(events.TrialEnded(number, "finished", "", returned.value))
+        elif returned.reason == "pause" and self._vacated_by and not trial.wish:
+            why = f"taken off its engines by {self._vacated_by}"
+            event = events.TrialCrashed(number, attempt.engines, why, is_blamed=False)
+            self._keeper.write(event)
         elif returned.reason == "pause" and trial.wish != "stop":
             self._keeper.write(events.TrialPaused(number, attempt.for_trial))
         elif returned.reason == "prune":

@@ -14,7 +14,13 @@ from interactive_dl.cluster import Cluster
 from interactive_dl.errors import JournalError
 from interactive_dl.search import events, words
 from interactive_dl.search.driver import BEGAN, OBJECTIVE, OPENING, Opening
-from interactive_dl.search.driver._conductor import Asked, Conductor, TaskFailed, Told
+from interactive_dl.search.driver._conductor import (
+    Asked,
+    Conductor,
+    TaskFailed,
+    Told,
+    Vacated,
+)
 from interactive_dl.search.driver._hands import Engines
 from interactive_dl.search.driver._keeper import Keeper
 from interactive_dl.telemetry import journal
@@ -27,13 +33,13 @@ from interactive_dl.telemetry.events import (
 )
 from interactive_dl.telemetry.feed import ClusterSource
 from interactive_dl.telemetry.following import Follower
-from interactive_dl.telemetry.steering import Request
+from interactive_dl.telemetry.steering import Request, Vacate
 
 _CLUSTER = "cluster"
 _TICK_S = 0.1
 _LOG = logging.getLogger(__name__)
 
-Heard = Asked | Told | TaskFailed
+Heard = Asked | Told | TaskFailed | Vacated
 
 
 def drive(cluster_id: str, search: str, runs: Path) -> None:
@@ -73,7 +79,7 @@ def drive(cluster_id: str, search: str, runs: Path) -> None:
     engines.close()
     keeper.close()
     cluster.close()
-    _LOG.info("Search %s is over.", search)
+    _LOG.info("Search %s is over, or off its engines.", search)
 
 
 def _opening(note: Path) -> Opening | None:
@@ -124,7 +130,7 @@ class _Ear:
     ) -> None:
         self._of = words.work_of(search)
         self._heard = heard
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, Asked | Vacated] = {}
         self._is_caught_up = threading.Event()
         source = ClusterSource(cluster, runs, self._of, waits=True)
         self._follower = Follower("hear", source, self._take, self._notice)
@@ -163,6 +169,8 @@ class _Ear:
                 order = words.order(data)
                 if isinstance(order, words.Act):
                     self._asked[id_] = Asked(id_, who, order.action)
+            case CommandSent(id=id_, who=who, command=Vacate()):
+                self._asked[id_] = Vacated(id_, who)
             case CommandApplied(id=id_) | CommandRefused(id=id_):
                 self._asked.pop(id_, None)
 

@@ -13,6 +13,7 @@ from interactive_dl.telemetry.exits import Exit
 from interactive_dl.telemetry.journal import package_version
 from interactive_dl.telemetry.recorder._desk import Desk
 from interactive_dl.telemetry.recorder._ledger import Ledger, Speaker, UnreadableError
+from interactive_dl.telemetry.steering import Sent, Vacate
 
 Peer = bytes
 Outgoing = tuple[Peer, wire.Message]
@@ -52,6 +53,7 @@ class Recording:
         self._callers: dict[Peer, tuple[Ledger, Speaker]] = {}
         self._desk = Desk(runs, self._size_of)
         self._look_after_s = now_s
+        self._vacated: dict[int, str] = {}
         self._adopt(now_s)
 
     def handle(self, peer: Peer, message: wire.ToRecorder, now_s: float) -> list[Outgoing]:
@@ -67,6 +69,8 @@ class Recording:
                 return self._greet(peer, message, now_s)
             case wire.Send():
                 return self._pass_on(peer, message)
+            case wire.Vacate():
+                return [(peer, wire.Passed(message.request)), *self._vacate(message)]
             case wire.ListRuns(request=request):
                 return [(peer, wire.RunList(request, listing.summaries(self._runs)))]
             case wire.Bye():
@@ -173,6 +177,31 @@ class Recording:
         relays = [(one.peer, wire.Relay(sent)) for one in ledger.speakers.values()]
         return [passed, *relays, *self._desk.journal_grew(message.run, written)]
 
+    def _vacate(self, message: wire.Vacate) -> list[Outgoing]:
+        """Programs that tell no group, such as a search, have it as well: its trials run there."""
+        self._vacated.update(dict.fromkeys(message.engines, message.who))
+        programs = [one for one in self._ledgers.values() if not one.engines]
+        answers = [out for one in programs for out in self._send_off(one, message.who)]
+        return [*answers, *self._send_off_runs()]
+
+    def _send_off_runs(self) -> list[Outgoing]:
+        """Tell runs whose engines are taken away, those that have just begun as well."""
+        answers: list[Outgoing] = []
+        for ledger in self._ledgers.values():
+            taken = [one for one in ledger.engines if one in self._vacated]
+            if taken:
+                answers += self._send_off(ledger, self._vacated[taken[0]])
+        return answers
+
+    def _send_off(self, ledger: Ledger, who: str) -> list[Outgoing]:
+        sent = Sent(f"vacate, {who}", who, Vacate())
+        if ledger.outcome is not None or not ledger.speakers or sent.id in ledger.command_ids:
+            return []
+        answers = self._tell(ledger, events.CommandSent(sent.id, sent.who, sent.command))
+        if sent.id not in ledger.command_ids:
+            return answers  # it could not be noted; tried again
+        return [*answers, *((one.peer, wire.Relay(sent)) for one in ledger.speakers.values())]
+
     def _why_not(self, run: str) -> str:
         """Why a command for a run cannot be passed on."""
         try:
@@ -210,7 +239,7 @@ class Recording:
                 answers += self._tell(ledger, events.Ended("lost", ledger.last_word))
                 answers += self._refuse_unanswered(ledger)
             self._put_away(ledger)
-        return answers
+        return answers + self._send_off_runs()
 
     def _check_on(self, ledger: Ledger, speaker: Speaker, end: Exit | None, now_s: float) -> None:
         silent_s = now_s - speaker.heard_s

@@ -19,6 +19,7 @@ from interactive_dl.search.driver._conductor import (
     Conductor,
     TaskFailed,
     Told,
+    Vacated,
 )
 from interactive_dl.search.driver._keeper import Keeper
 from interactive_dl.search.space import Space, uniform
@@ -94,7 +95,7 @@ class Search:
         self.keeper = self._keeper()
         self.conductor = self._conduct()
 
-    def go(self, *heard: Asked | Told | TaskFailed, after_s: float = 0.0) -> None:
+    def go(self, *heard: Asked | Told | TaskFailed | Vacated, after_s: float = 0.0) -> None:
         self.now_s += after_s
         for one in heard:
             self.conductor.take(one, self.now_s)
@@ -287,6 +288,25 @@ def test_a_paused_trial_frees_its_engine_and_goes_on_from_its_checkpoint(search:
     search.finish(1, 0.1)
     again = search.engines.tasks[-1]
     assert (again.trial, again.attempt, again.checkpoint) == (0, 2, "/c.keras")
+
+
+def test_a_search_whose_engines_are_taken_away_can_go_on_elsewhere(search: Search) -> None:
+    search.go(search.says(0, words.Began), search.says(1, words.Began))
+    search.go(search.says(0, words.Saved, 3, "trial-0.keras"))
+    search.go(Vacated("v1", "job 7"))
+    assert search.engines.answers == {"v1": ""}
+    assert search.engines.orders == [words.Leave(0, 1, "pause"), words.Leave(1, 1, "pause")]
+    for number in (0, 1):
+        assert not search.conductor.is_over
+        search.go(search.says(number, words.Returned, "left", "pause"))
+    assert search.conductor.is_over
+    assert search.book.ended is None
+    assert len(search.engines.tasks) == 2
+    search.restart()
+    search.go()
+    assert [task.trial for task in search.engines.tasks] == [0, 1, 0, 1]
+    assert search.engines.tasks[2].checkpoint == "trial-0.keras"
+    assert search.book.trials[0].crashes == 0
 
 
 def test_a_stop_wins_over_a_pause(search: Search) -> None:
