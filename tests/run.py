@@ -2,7 +2,7 @@
 
 The tests of one process run in one pytest session for each kind; those of several ranks in one
 ``mpiexec`` for each number of ranks and Keras backend, because starting a framework takes seconds
-per rank.
+per rank. Sessions that keep one core busy run beside each other.
 With words, only the sessions whose name has one of them run: ``python tests/run.py torch``.
 """
 
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -52,6 +53,10 @@ class Session:
     shown: bool
 
 
+Lane = tuple[Session, ...]
+"""Sessions that run one after the other."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a session ended: counts, its last lines where it failed unseen, what took longest."""
@@ -64,15 +69,17 @@ class Outcome:
     slowest: tuple[str, ...] = ()
 
 
-def sessions() -> tuple[Session, ...]:
-    """All sessions, in the order in which they run."""
+def stages() -> tuple[tuple[Lane, ...], ...]:
+    """All sessions, in the order in which they run: the lanes of a stage beside each other."""
     pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    alone = (
+    units, *others = (
         Session(name, (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True)
         for name, folders in ONE_PROCESS.items()
     )
-    parallel = (_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS)
-    return (*alone, _at_a_centre(pytest), *parallel)
+    one_rank = tuple(_parallel(pytest, 1, name) for name in BACKENDS)
+    more_ranks = [_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS[1:]]
+    whole = (*others, _at_a_centre(pytest), *more_ranks)
+    return (((units,), one_rank), *(((one,),) for one in whole))
 
 
 def _at_a_centre(pytest: tuple[str, ...]) -> Session:
@@ -153,29 +160,42 @@ def counts(report: Path) -> tuple[int, int, int]:
     return total - failed - skipped, failed, skipped
 
 
-def verdict(outcomes: Sequence[Outcome]) -> str:
-    """The last line of a run."""
+def verdict(outcomes: Sequence[Outcome], duration_s: float) -> str:
+    """The last line of a run that took so long."""
     passed, failed, skipped = (
         sum(getattr(one, name) for one in outcomes) for name in ("passed", "failed", "skipped")
     )
-    minutes = sum(one.duration_s for one in outcomes) / 60
-    return f"{passed} passed, {failed} failed, {skipped} skipped in {minutes:.1f} min"
+    return f"{passed} passed, {failed} failed, {skipped} skipped in {duration_s / 60:.1f} min"
 
 
 def main(words: Sequence[str]) -> int:
     """Run the sessions that the words choose; the exit code for the shell."""
-    chosen = [one for one in sessions() if not words or any(word in one.name for word in words)]
-    outcomes = []
+    outcomes: list[Outcome] = []
+    began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="interactive_dl-tests-") as folder:
-        for session in chosen:
-            outcome = execute(session, Path(folder))
-            outcomes.append(outcome)
-            if outcome.tail:
-                print(outcome.tail)
-            print(f"{session.name:<22} {verdict([outcome])}")
-            print(*(f"{'':<22} {line}" for line in outcome.slowest), sep="\n", flush=True)
-    print(f"\n{verdict(outcomes)}")
+        for stage in stages():
+            lanes = [_chosen(lane, words) for lane in stage]
+            with ThreadPoolExecutor(len(lanes)) as beside:
+                for done in beside.map(lambda lane: _run(lane, Path(folder)), lanes):
+                    outcomes += done
+    print(f"\n{verdict(outcomes, time.monotonic() - began_s)}")
     return 1 if not outcomes or any(one.failed for one in outcomes) else 0
+
+
+def _chosen(lane: Lane, words: Sequence[str]) -> Lane:
+    return tuple(one for one in lane if not words or any(word in one.name for word in words))
+
+
+def _run(lane: Lane, folder: Path) -> list[Outcome]:
+    outcomes = []
+    for session in lane:
+        outcome = execute(session, folder)
+        outcomes.append(outcome)
+        if outcome.tail:
+            print(outcome.tail)
+        print(f"{session.name:<22} {verdict([outcome], outcome.duration_s)}")
+        print(*(f"{'':<22} {line}" for line in outcome.slowest), sep="\n", flush=True)
+    return outcomes
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
