@@ -28,6 +28,7 @@ _GRACE_S = 0.5
 # Clients and engines reconnect within some 0.2 s: what is told earlier, not all of them hear.
 _RECONNECTED_S = 1.0
 _TELL_AFTER_S = (_RECONNECTED_S, 3.0)
+_FREQUENT = ("task::", "queue::", "client::client %r requested")
 
 # IPController has no other place to say which class its hub is of.
 app.Hub = Hub
@@ -46,7 +47,7 @@ def run(folder: Path, words: Sequence[str]) -> None:
     controller.initialize([*words, "--restore"] if before else list(words))
     # traitlets lets it make records of every message, for its handlers to drop.
     controller.log.setLevel(controller.log_level)
-    controller.log.addFilter(_is_no_tasks)
+    controller.log.addFilter(_is_rare)
     controller.start()
 
 
@@ -129,9 +130,9 @@ class Controller(app.IPController):
         self.hub.notify(RESULTS_LOST, {"before_s": before_s})
 
 
-def _is_no_tasks(record: logging.LogRecord) -> bool:
-    """The hub has two lines for every task; a search sends hundreds of these a second."""
-    return record.levelno > logging.INFO or not str(record.msg).startswith(("task::", "queue::"))
+def _is_rare(record: logging.LogRecord) -> bool:
+    """The hub has a line or two for every task and question; a search has hundreds a second."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith(_FREQUENT)
 
 
 def _outlive_supervisor() -> None:
