@@ -45,6 +45,10 @@ class Client(ipyparallel.Client):
         """
         self._io_loop.add_callback(self._iopub_socket.setsockopt, zmq.UNSUBSCRIBE, b"")
 
+    def ask_to_forget(self, engine: int) -> None:
+        """Have the hub list an engine no longer that is gone without a word."""
+        self._send(self._query_stream, "unregistration_request", content={"id": engine})
+
     def _build_targets(self, targets: Any) -> tuple[list[bytes], list[int]]:
         idents, engines = super()._build_targets(targets)
         self._looked_up.metadata = RequestMetadata(targets=engines, cell=next(self._cells))

@@ -27,6 +27,7 @@ import psutil
 
 from interactive_dl.engine._beats import BEATS_VARIABLE, Sign
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM
 
 _LOOK_S = 0.5
 _PR_SET_PDEATHSIG = 1
@@ -37,7 +38,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one engine to its end and record how it ended."""
     options = _parse(words)
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
-    engine = rank if options.id is None else options.id
+    ids = [int(word) for word in options.world.split(",") if word]
+    engine = options.id if options.id is not None else ids[rank] if ids else rank
     beats, pipe = os.pipe()
     child = _start_engine(options, engine, pipe)
     os.close(pipe)
@@ -64,8 +66,8 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m interactive_dl.engine")
     parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
-    parser.add_argument("--id", type=int, help="engine id; by default the rank")
-    parser.add_argument("--world", default="", help="engine ids of the world to join")
+    parser.add_argument("--id", type=int, help="engine id; by default that of the rank")
+    parser.add_argument("--world", default="", help="engine ids by rank; by default the ranks")
     parser.add_argument("--invited", action="store_true", help="join a training that runs")
     return parser.parse_args(words)
 
@@ -125,6 +127,8 @@ def _forward_signals(child: subprocess.Popen[bytes]) -> None:
 
     for number in _FORWARDED:
         signal.signal(number, forward)
+    if OUTLIVES_SIGTERM in os.environ:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ def callbacks(
             on_rank_loss=on_rank_loss,
             lr_rule=lr_rule,
             checkpoint=writer,
+            resumes=resume,
         ),
     ]
     return [callback for callback in chosen if callback is not None]

@@ -49,6 +49,7 @@ class Live(keras.callbacks.Callback):
             and go back to the checkpoint, ``stop`` to raise on all.
         lr_rule: how the learning rate follows the number of ranks then; None leaves it.
         checkpoint: what writes the run's checkpoints; None where no path was given.
+        resumes: whether the same training goes on from there when it begins again.
 
     Attributes:
         is_open: whether a training is under way that could begin again.
@@ -70,12 +71,14 @@ class Live(keras.callbacks.Callback):
         on_rank_loss: OnRankLoss = "shrink",
         lr_rule: Rule | None = "linear",
         checkpoint: Checkpoint | None = None,
+        resumes: bool = True,
     ) -> None:
         super().__init__()
         self.name = name
         self.parameters = dict(parameters)
         self.more_knobs = tuple(knobs)
         self.checkpoint = checkpoint
+        self.resumes = resumes
         self.on_rank_loss = on_rank_loss
         self.lr_rule = lr_rule
         self.is_open = False
@@ -439,7 +442,14 @@ class Live(keras.callbacks.Callback):
             parameters=self.parameters,
             knobs=self._steersman.knobs,
             ordinal=self._ordinal,
+            resumes_from=self._resumes_from(),
         )
+
+    def _resumes_from(self) -> str:
+        """The file that these cells go on from when they are run again."""
+        if self.checkpoint is None or not self.resumes or self.owner:
+            return ""
+        return str(self.checkpoint.path.absolute())
 
     def _leave(
         self,

@@ -9,6 +9,7 @@ import argparse
 import faulthandler
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
 from interactive_dl.engine._streams import Stream
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM
 
 _REGISTRATION_TIMEOUT_S = 60.0
 _JOIN_TIMEOUT_S = 120.0
@@ -47,6 +49,11 @@ class _Engine(IPEngine):
         if self.invitation is not None:
             # As a cell does: whatever is asked of it meanwhile waits.
             IOLoop.current().add_callback(_joining.accept, self.invitation, self.kernel.shell)
+
+    def init_signal(self) -> None:
+        super().init_signal()
+        if OUTLIVES_SIGTERM in os.environ:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def start_nanny(self, control_url: str) -> Any:
         """As ipyparallel does, but the engine's log stays the engine's: its end is shown."""
@@ -117,10 +124,10 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 def _join(options: argparse.Namespace) -> world.World:
     parents = MPI.Comm.Get_parent()
+    ids = tuple(int(word) for word in options.world.split(",") if word)
     if parents == MPI.COMM_NULL:
         ranks = tuple(range(MPI.COMM_WORLD.size))
-        return world.enter(MPI.COMM_WORLD.Dup(), ranks, options.id)
-    ids = tuple(int(word) for word in options.world.split(","))
+        return world.enter(MPI.COMM_WORLD.Dup(), ids or ranks, options.id)
     comm = healing.join_parents(parents, options.folder, ids, is_invited=options.invited)
     return world.enter(comm, ids, options.id)
 

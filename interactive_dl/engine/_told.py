@@ -159,6 +159,7 @@ def started(
     parameters: Mapping[str, Any],
     knobs: Mapping[str, Knob],
     ordinal: int,
+    resumes_from: str,
 ) -> events.Started:
     """All that is known of a run when it begins."""
     training = next(iter(data_of(model)), None)
@@ -178,6 +179,7 @@ def started(
         source=_program.source(),
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
         ordinal=ordinal,
+        resumes_from=resumes_from,
     )
 
 

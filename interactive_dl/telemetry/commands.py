@@ -6,6 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+OUTLIVES_SIGTERM = "IDL_OUTLIVES_SIGTERM"
+"""Environment variable: set where SIGTERM warns of an end that somebody else prepares for."""
+
 
 def engine_command(
     folder: Path,

@@ -70,6 +70,8 @@ class Started(Event, frozen=True):
         environment: variables that the numbers depend on.
         ordinal: how many runs of this name the process had begun before.
         baseline_samples_per_s: of one rank alone, where it was measured or given.
+        resumes_from: the checkpoint file that the same program goes on from, on other engines as
+            well; empty where there is none, or where a search sees to that.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Started(Event, frozen=True):
     environment: dict[str, str] = {}
     ordinal: int = 0
     baseline_samples_per_s: float | None = None
+    resumes_from: str = ""
 
 
 class Standing(Event, frozen=True):

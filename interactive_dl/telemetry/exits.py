@@ -54,6 +54,7 @@ class Exit:
         ended_at_s: seconds since the epoch.
         max_rss_bytes: the most memory that it held.
         stalled: why its watcher killed it; empty if it did not.
+        lost: why nobody saw its end; empty where its watcher did.
     """
 
     engine: int
@@ -64,10 +65,13 @@ class Exit:
     ended_at_s: float
     max_rss_bytes: int
     stalled: str = ""
+    lost: str = ""
 
     @property
     def reason(self) -> str:
-        """``killed by SIGKILL``, ``exit code 3``, or how it had stalled."""
+        """``killed by SIGKILL``, ``exit code 3``, or how it had stalled or was lost."""
+        if self.lost:
+            return self.lost
         if self.stalled:
             return f"stalled: {self.stalled}, and was killed"
         if self.signal_number is not None:
@@ -91,6 +95,21 @@ def record_birth(folder: Path, birth: Birth) -> None:
 def record_exit(folder: Path, ended: Exit) -> None:
     """Leave word how the engine ended."""
     _write(folder / f"engine-{ended.engine}.exit.json", asdict(ended))
+
+
+def record_loss(folder: Path, birth: Birth, how: str) -> None:
+    """Leave word of an engine whose end its watcher could not tell."""
+    lost = Exit(
+        engine=birth.engine,
+        host=birth.host,
+        pid=birth.pid,
+        exit_code=None,
+        signal_number=None,
+        ended_at_s=time.time(),
+        max_rss_bytes=0,
+        lost=how,
+    )
+    record_exit(folder, lost)
 
 
 def births(folder: Path) -> dict[int, Birth]:

@@ -33,7 +33,7 @@ def own_ipython_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 @pytest.fixture(scope="module")
 def shared(own_ipython_folder: Path) -> Iterator[idl.Cluster]:
-    with _cluster(nodes=2, engines_per_node=2, interface="eth0") as cluster:
+    with _cluster(nodes=2, engines_per_node=2, interface="eth0", restart=False) as cluster:
         yield cluster
     _assert_nothing_is_left()
 

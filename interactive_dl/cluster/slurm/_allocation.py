@@ -19,12 +19,14 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster._variables import environment_of
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
-from interactive_dl.cluster.slurm import commands, jobs, profile, script
+from interactive_dl.cluster.slurm import commands, jobs, profile, script, worlds
 from interactive_dl.cluster.slurm.request import Request, request_of
+from interactive_dl.cluster.slurm.steward import launch_agent, steward_command
 from interactive_dl.cluster.slurm.watching import WATCH
+from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import AllocationError, RequestError, SchedulerError
 from interactive_dl.telemetry import exits
-from interactive_dl.telemetry.commands import engine_command
+from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM, engine_command
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -36,7 +38,8 @@ _POLITE_S = 3.0
 _END_S = 15.0
 _SHOWN_LINES = 8
 _RESTART = "Type: cluster.restart()"
-_ALL_END = f"The others end with it, because they are on several nodes. {_RESTART}"
+_ALL_END = "The others end with it, because they are on several nodes."
+_ALL_BEGIN = f"{_ALL_END} They start again by themselves; what has a checkpoint goes on from there."
 
 
 class SlurmAllocation:
@@ -52,7 +55,8 @@ class SlurmAllocation:
         self._request = request_of(options.request)
         self._job = 0
         self.outcome: State | None = None
-        self.after_death = SURVIVED if self._request.nodes == 1 else _ALL_END
+        ended = _ALL_BEGIN if self._request.restart else f"{_ALL_END} {_RESTART}"
+        self.after_death = SURVIVED if self._request.nodes == 1 else ended
 
     @classmethod
     def complete(
@@ -88,7 +92,12 @@ class SlurmAllocation:
             prefix=Path(sys.prefix),
             scratch=self._places.volatile,
             environment=_engine_environment(self._places, options, request),
-            command=[*mpiexec, *engine_command(self._places.folder)],
+            command=steward_command(
+                self._places.folder,
+                request.engines_per_node,
+                [*mpiexec, *engine_command(self._places.folder)],
+                restart=request.restart,
+            ),
         )
 
     def check(self) -> None:
@@ -165,10 +174,14 @@ class SlurmAllocation:
         job = WATCH.job(self._job)
         if job is not None and job.is_over:
             return self._ended(job)
+        world = World.read(self._places.folder, self._job)
+        if world is not None and world.stage in ("restarting", "over"):
+            return State("degraded" if world.stage == "restarting" else "failed", world.reason)
         if WATCH.silence:
             return State(engines.name, f"{engines.reason} {WATCH.silence}".strip())
         if job is not None and engines.name == "ready":
-            return State("ready", jobs.granted_words(job))
+            said = jobs.granted_words(job)
+            return State("ready", f"{said} {world.reason if world else ''}".strip())
         return engines
 
     async def end(self) -> None:
@@ -176,6 +189,8 @@ class SlurmAllocation:
         if not self._job and described.exists():
             self._job = Description.read(described).job
         if self._job:
+            if self._places.folder.exists():
+                worlds.end(self._places.folder, self._job)
             await asyncio.to_thread(_cancel, self._job)
             self._job = 0
 
@@ -213,6 +228,8 @@ def _engine_environment(places: Places, options: Options, request: Request) -> d
         "IPP_PROFILE_DIR": str(places.profile),
         "OMPI_MCA_btl_sm_backing_directory": scratch,
         "PRTE_MCA_prte_tmpdir_base": scratch,
+        "PRTE_MCA_prte_launch_agent": launch_agent(),
+        OUTLIVES_SIGTERM: "1",
     }
     if request.interface is not None:
         ours |= {

@@ -21,6 +21,8 @@ _NO_SUCH_JOB = "Invalid job id"
 _KEPT_BACK = ("JUPYTER", "JPY_", "CONFIGPROXY_", "IPP_", "SLURM_", "OMPI_", "PMIX_", "PRTE_")
 _CONTROLLER = re.compile(r"^SlurmctldHost\[0\]\s*=\s*([^\s(]+)(?:\((.+)\))?", re.MULTILINE)
 _ANY_PORT = 9
+KEEPER = "keeper"
+"""Name of the step that cleans a job's nodes up in the end."""
 
 
 def exported(variables: Mapping[str, str]) -> dict[str, str]:
@@ -62,6 +64,16 @@ def cancel(job: int, *, kill: bool = False) -> None:
     done = _run(words, _TIMEOUT_S)
     if done.returncode != 0 and "invalid job id" not in done.stderr.lower() and not kill:
         raise SchedulerError(f"Job {job} was not cancelled. scancel says: {_text(done)}")
+
+
+def end_steps(job: int, *, keep: str) -> None:
+    """Kill all steps of a job but those with one name; the job goes on."""
+    words = ["squeue", "--noheader", "--steps", f"--jobs={job}", "--format=%i|%j"]
+    rows = (line.strip().partition("|") for line in _run(words, _TIMEOUT_S).stdout.splitlines())
+    kept = {keep, "batch", "extern"}
+    steps = [step for step, _, name in rows if name not in kept]
+    if steps:
+        _run(["scancel", "--signal=KILL", *steps], _TIMEOUT_S)
 
 
 def listing(ids: Collection[int]) -> dict[int, jobs.Job]:

@@ -145,10 +145,11 @@ def granted_words(job: Job) -> str:
     """Nodes and time left of a running job."""
     if job.left_s is None:
         return f"Job {job.id} on {job.nodes}, without a time limit."
-    return f"Job {job.id} on {job.nodes}, {_duration(job.left_s)} left."
+    return f"Job {job.id} on {job.nodes}, {duration(job.left_s)} left."
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time to come, rounded down: ``45 s``, ``59 min``, ``2 h 5 min``."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return f"{seconds:.0f} s"

@@ -10,6 +10,7 @@ import msgspec
 
 from interactive_dl.errors import RequestError
 
+_WARN_MIN = 5.0
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s'\"\\]+$")]
@@ -28,6 +29,9 @@ class Request:
         gpus_per_engine: GPUs of each engine.
         mem_gb: memory of each node in GB (10**9 bytes); None for the partition's default.
         walltime_min: minutes after which Slurm ends the job; None for the partition's default.
+        warn_min: minutes before that at which trainings write a checkpoint and stop, and searches
+            let go of the engines; 0 for never; by default 5, or half of a shorter ``walltime_min``.
+        restart: whether a world that has ended is started again, on the nodes that are left.
         partition: to run in; None for the default one, as in all that follow.
         account: to charge.
         qos: quality of service.
@@ -46,6 +50,8 @@ class Request:
     gpus_per_engine: Annotated[int, msgspec.Meta(ge=0)] = 0
     mem_gb: _Positive | None = None
     walltime_min: _AtLeastOne | None = None
+    warn_min: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    restart: bool = True
     partition: _Word | None = None
     account: _Word | None = None
     qos: _Word | None = None
@@ -60,6 +66,14 @@ class Request:
     def engines(self) -> int:
         """All engines."""
         return self.nodes * self.engines_per_node
+
+    @property
+    def warn_s(self) -> int:
+        """Seconds before the end at which Slurm warns; 0 for never."""
+        if self.warn_min is not None:
+            return round(60 * self.warn_min)
+        half_min = _WARN_MIN if self.walltime_min is None else self.walltime_min / 2
+        return round(60 * min(_WARN_MIN, half_min))
 
 
 def request_of(given: Mapping[str, Any]) -> Request:
@@ -77,10 +91,21 @@ def request_of(given: Mapping[str, Any]) -> Request:
             '["--name=value"].'
         )
     try:
-        return msgspec.convert(dict(given), Request)
+        return _checked(msgspec.convert(dict(given), Request))
     except msgspec.ValidationError as error:
         name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0]
         raise RequestError(
             f"An option of a request must fit its kind, but got {name}={given.get(name)!r}:"
             f" {error}. Type: help(interactive_dl.cluster.slurm.request.Request)"
         ) from error
+
+
+def _checked(request: Request) -> Request:
+    walltime_min, warn_min = request.walltime_min, request.warn_min
+    if walltime_min is not None and warn_min is not None and warn_min >= walltime_min:
+        raise RequestError(
+            "A job warns some minutes before its end, after it has begun, but got"
+            f" walltime_min={walltime_min}, warn_min={warn_min:g}. Leave warn_min out for"
+            f" {min(_WARN_MIN, walltime_min / 2):g}."
+        )
+    return request

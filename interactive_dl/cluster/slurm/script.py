@@ -4,7 +4,7 @@
 #SBATCH ...                      directives
 ...                              the request's set-up lines
 export ...                       the engines' environment
-mpiexec ... python -m interactive_dl.engine ...
+exec python -m interactive_dl.cluster.slurm.steward ... -- mpiexec ... python -m ...engine ...
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from interactive_dl.cluster.slurm.commands import KEEPER
 from interactive_dl.cluster.slurm.request import Request
 from interactive_dl.errors import RequestError
 
 # Twice: Slurm may kill it soon, and what ends meanwhile may still write.
 _KEEPER = 'trap \'rm -rf "$1"; sleep 0.5; rm -rf "$1"; exit\' TERM; sleep infinity & wait'
+_WARNING = "USR1"
 
 
 def job_script(
@@ -39,7 +41,7 @@ def job_script(
         prefix: of the Python environment; its ``bin`` comes first in ``PATH``.
         scratch: folder that every node has for itself while the job runs.
         environment: variables of the engines.
-        command: starts all of them, from the first node.
+        command: starts all of them, from the first node, and looks after them.
 
     Raises:
         RequestError: a directive that is to be omitted is none.
@@ -55,11 +57,9 @@ def job_script(
         *(f"export {key}={shlex.quote(value)}" for key, value in sorted(environment.items())),
         f"{on_each} mkdir -p {folder}",
         # A job that is cancelled or out of time starts no more steps: this one cleans up then.
-        f"{on_each} sh -c {shlex.quote(_KEEPER)} keeper {folder} &",
-        shlex.join(command),
-        "ended=$?",
-        f"{on_each} rm -rf {folder}",
-        "exit $ended",
+        f"{on_each} --job-name={KEEPER} sh -c {shlex.quote(_KEEPER)} {KEEPER} {folder} &",
+        # Slurm signals the first process of the job: from here on that is this one.
+        f"exec {shlex.join(command)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -89,6 +89,9 @@ def _values(request: Request, name: str, log: Path) -> dict[str, str]:
         "gpus-per-node": str(gpus) if gpus else None,
         "mem": f"{round(request.mem_gb * 1e9 / 2**20)}M" if request.mem_gb else None,
         "time": str(request.walltime_min) if request.walltime_min else None,
+        "signal": f"B:{_WARNING}@{request.warn_s}" if request.warn_s else None,
+        # What is left of it goes on, with other engines.
+        "no-kill": "" if request.restart else None,
         "partition": request.partition,
         "account": request.account,
         "qos": request.qos,

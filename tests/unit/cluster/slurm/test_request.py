@@ -47,3 +47,8 @@ def test_lists_become_tuples_and_whole_numbers_gigabytes() -> None:
     asked = request_of({"setup": ["module load a", "module load b"], "mem_gb": 16})
     assert asked.setup == ("module load a", "module load b")
     assert asked.mem_gb == 16.0
+
+
+def test_a_warning_comes_after_the_beginning() -> None:
+    with pytest.raises(RequestError, match=r"walltime_min=5, warn_min=5\. Leave warn_min out"):
+        request_of({"walltime_min": 5, "warn_min": 5})

@@ -37,6 +37,8 @@ def test_the_least_that_is_asked_for() -> None:
         "--nodes=1",
         "--ntasks-per-node=1",
         "--cpus-per-task=1",
+        "--signal=B:USR1@300",
+        "--no-kill",
         "--no-requeue",
     ]
 
@@ -50,6 +52,8 @@ def test_all_that_can_be_asked_for() -> None:
             gpus_per_engine=1,
             mem_gb=64,
             walltime_min=90,
+            warn_min=10,
+            restart=False,
             partition="gpu",
             account="phys",
             qos="high",
@@ -65,6 +69,7 @@ def test_all_that_can_be_asked_for() -> None:
         "--gpus-per-node=4",
         "--mem=61035M",
         "--time=90",
+        "--signal=B:USR1@600",
         "--partition=gpu",
         "--account=phys",
         "--qos=high",
@@ -73,6 +78,18 @@ def test_all_that_can_be_asked_for() -> None:
         "--no-requeue",
         "--exclusive",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [({}, 300), ({"walltime_min": 4}, 120), ({"walltime_min": 1, "warn_min": 0.5}, 30)],
+)
+def test_it_is_warned_some_minutes_before_its_end(given: dict[str, Any], seconds: int) -> None:
+    assert f"--signal=B:USR1@{seconds}" in _directives(_script(**given))
+
+
+def test_no_warning_where_none_is_wanted() -> None:
+    assert not [line for line in _directives(_script(warn_min=0)) if "signal" in line]
 
 
 def test_what_a_site_refuses_is_omitted() -> None:
@@ -95,7 +112,7 @@ def test_set_up_comes_before_the_environment_and_that_before_the_engines() -> No
             """export A='it'"'"'s'""",
         )
     )
-    assert setup < path < first < lines.index("mpiexec -n 2 python -m 'x y'")
+    assert setup < path < first < lines.index("exec mpiexec -n 2 python -m 'x y'")
 
 
 def test_it_is_a_shell_script_that_ends_as_mpiexec_did(tmp_path: Path) -> None:

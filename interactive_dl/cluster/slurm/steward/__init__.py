@@ -1,0 +1,44 @@
+"""The first process of a job: starts the world of engines, and looks after it.
+
+    python -m interactive_dl.cluster.slurm.steward --folder F --per-node K -- mpiexec -n N ...
+
+- **The allocation ends** (SIGUSR1 from Slurm before the time is over; SIGTERM when the job is
+  cancelled or makes room for another): all that runs is asked, through the recorder, to let go of
+  the engines. Slurm sends SIGTERM to every process of the job; MPI's own would end the world at
+  once, so they are started with it blocked, and engines ignore it. Slurm kills them in the end.
+- **The world ends** although nobody asked for it, as MPI does with all of them when a rank dies on
+  several nodes: it is started again, with fresh engine ids, on the nodes that Slurm has not taken
+  out of service and that answer. What had trained begins again from its last checkpoint
+  (``cluster.resuming``).
+- **A node falls silent**: after some seconds it is named, after some more the world is ended, and
+  started again without it.
+- **The cluster is stopped**: the world is killed.
+
+``F/job-N.json`` tells how it stands (``slurm.worlds``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def steward_command(
+    folder: Path, per_node: int, command: Sequence[str], *, restart: bool
+) -> tuple[str, ...]:
+    """The program that looks after a world.
+
+    Args:
+        folder: the cluster's.
+        per_node: engines on each node.
+        command: starts them all: ``mpiexec -n N ...`` and the engine's own words.
+        restart: whether a world that has ended is started again.
+    """
+    words = ["--folder", str(folder), "--per-node", str(per_node), *["--restart"] * restart]
+    return ("python", "-m", __name__, *words, "--", *command)
+
+
+def launch_agent() -> str:
+    """What Open MPI is to start on the other nodes: its daemon, deaf to SIGTERM."""
+    return f"{sys.executable} {Path(__file__).with_name('_deaf.py')} prted"

@@ -1,0 +1,43 @@
+"""See ``interactive_dl.cluster.slurm.steward``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from interactive_dl.cluster.slurm.steward import _nodes
+from interactive_dl.cluster.slurm.steward._steward import Steward
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Look after a world until the job is to end; its exit code."""
+    options = _parse(words)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    steward = Steward(
+        job=int(os.environ["SLURM_JOB_ID"]),
+        folder=options.folder,
+        nodes=_nodes.names(os.environ["SLURM_JOB_NODELIST"]),
+        per_node=options.per_node,
+        command=options.command,
+        restart=options.restart,
+    )
+    return steward.run()
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m interactive_dl.cluster.slurm.steward")
+    parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
+    parser.add_argument("--per-node", type=int, required=True, help="engines on each node")
+    parser.add_argument("--restart", action="store_true", help="start a world that has ended again")
+    parser.add_argument("command", nargs="+", help="starts the engines")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""One job's world of engines: started, warned, started again, ended."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from interactive_dl.cluster.slurm import commands, jobs
+from interactive_dl.cluster.slurm.steward import _nodes
+from interactive_dl.cluster.slurm.worlds import World, is_to_end
+from interactive_dl.errors import RecorderUnreachableError, SchedulerError
+from interactive_dl.telemetry import _address, exits, supervisor, wire
+from interactive_dl.telemetry.feed import ask
+
+_LOG = logging.getLogger("interactive_dl.cluster")
+_TICK_S = 0.1
+_LOOK_S = 1.0
+_NAMED_S = 1.5
+_LOST_S = 10.0
+_ENDED_S = 5.0
+_ABORT_S = 2.0
+_ASK_S = 5.0
+_WORLDS = 4
+_WITHIN_S = 60.0
+_RESUME_S = 120.0
+
+
+class Steward:
+    """Looks after a job's world.
+
+    Args:
+        job: its number.
+        folder: the cluster's.
+        nodes: of the job; this runs on the first one.
+        per_node: engines on each.
+        command: starts them: ``mpiexec -n N ...`` and the engine's own words.
+        restart: whether a world that has ended is started again.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: int,
+        folder: Path,
+        nodes: Sequence[str],
+        per_node: int,
+        command: Sequence[str],
+        restart: bool,
+    ) -> None:
+        self._job = job
+        self._folder = folder
+        self._nodes = tuple(nodes)
+        self._per_node = per_node
+        self._command = tuple(command)
+        self._restart = restart
+        self._warning = ""
+        self._heard: list[int] = []
+        self._patience = supervisor.Patience(_WORLDS, _WITHIN_S)
+        self._silence = _nodes.Silence(_nodes.places(nodes) if len(nodes) > 1 else {})
+        self._silent: dict[str, float] = {}
+        self._look_at_exits_s = 0.0
+        self._broken_since_s: float | None = None
+        self._looker: threading.Thread | None = None
+
+    def run(self) -> int:
+        """Start the world, again where that is wanted, until the job is to end.
+
+        Returns:
+            The exit code of the last one; 0 where somebody stopped the cluster.
+        """
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            signal.signal(number, self._hear)
+        nodes = self._nodes
+        gone: tuple[int, ...] = ()
+        while True:
+            world = World(self._job, self._claim(nodes), nodes)
+            world.write(self._folder)
+            code = self._look_after(world, gone)
+            gone = (*gone, *world.ids)
+            if code == 0 or self._is_to_end or not self._restart or self._warning:
+                break
+            self._bury(world)
+            fit = self._fit_nodes()
+            why = self._why_over(world, fit)
+            if not fit or self._patience.is_over(time.monotonic()):
+                _LOG.error("%s It is not started again.", why)
+                replace(world, stage="over", reason=why).write(self._folder)
+                break
+            _LOG.warning("%s It starts again on %s.", why, ", ".join(fit))
+            reason = f"{why} Engines start again on {', '.join(fit)}."
+            replace(world, stage="restarting", reason=reason).write(self._folder)
+            nodes = fit
+        return 0 if self._is_to_end else code if code >= 0 else 128 - code
+
+    # -- one world --------------------------------------------------------------------------------
+
+    def _look_after(self, world: World, gone: Sequence[int]) -> int:
+        """Start a world and wait for its end; its exit code."""
+        process = self._start(world)
+        resuming = self._resume(world, gone) if gone else None
+        noted = world
+        while (code := process.poll()) is None:
+            time.sleep(_TICK_S)
+            if self._is_to_end:
+                self._abort(process)
+                continue
+            self._warn(world)
+            noted = self._note(noted, self._look())
+            is_cut = any(self._silent.get(node, 0.0) > _LOST_S for node in world.hosts)
+            if is_cut or self._is_broken(world):
+                self._abort(process)
+        if resuming is not None and resuming.poll() is None:
+            resuming.kill()
+        return code
+
+    def _start(self, world: World) -> subprocess.Popen[bytes]:
+        hosts = ",".join(f"{node}:{self._per_node}" for node in world.hosts)
+        at = self._command.index("-n")
+        words = [
+            *self._command[: at + 1],
+            str(len(world.ids)),
+            "--host",
+            hosts,
+            *self._command[at + 2 :],
+            "--world",
+            ",".join(map(str, world.ids)),
+        ]
+        return subprocess.Popen(words, preexec_fn=_be_deaf, stdin=subprocess.DEVNULL)
+
+    def _claim(self, nodes: Sequence[str]) -> tuple[int, ...]:
+        return exits.claim_ids(self._folder, len(nodes) * self._per_node)
+
+    def _abort(self, process: subprocess.Popen[bytes]) -> None:
+        """End a world; what of it does not end by itself is killed."""
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_ABORT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _is_broken(self, world: World) -> bool:
+        """Whether a rank has ended a while ago whose death ends all, and MPI has not seen to it."""
+        if len(world.hosts) == 1 or time.monotonic() < self._look_at_exits_s:
+            return False
+        self._look_at_exits_s = time.monotonic() + _LOOK_S
+        if not set(world.ids) & set(exits.exits(self._folder)):
+            self._broken_since_s = None
+        elif self._broken_since_s is None:
+            self._broken_since_s = time.monotonic()
+        else:
+            return time.monotonic() - self._broken_since_s > _ENDED_S
+        return False
+
+    def _bury(self, world: World) -> None:
+        """End what is left of a world, and leave word of those whose end nobody could tell."""
+        commands.end_steps(self._job, keep=commands.KEEPER)
+        told = exits.exits(self._folder)
+        for engine, birth in exits.births(self._folder).items():
+            if engine in world.ids and engine not in told:
+                lost = self._silent.get(birth.host, 0.0) > _NAMED_S
+                how = "its node does not answer" if lost else "MPI ended it with the others"
+                exits.record_loss(self._folder, birth, how)
+
+    # -- nodes ------------------------------------------------------------------------------------
+
+    def _look(self) -> dict[str, float]:
+        """For how long each node has been silent, as far as is known; asks again beside."""
+        if self._silence.places and (self._looker is None or not self._looker.is_alive()):
+            self._looker = threading.Thread(target=self._ask_nodes, name="nodes", daemon=True)
+            self._looker.start()
+        return {node: for_s for node, for_s in self._silent.items() if for_s > _NAMED_S}
+
+    def _ask_nodes(self) -> None:
+        self._silent = self._silence.look()
+        time.sleep(_LOOK_S)
+
+    def _fit_nodes(self) -> tuple[str, ...]:
+        """Nodes to start engines on: neither out of service nor silent."""
+        unfit = _nodes.unfit(self._nodes)
+        silent = self._silence.look() if self._silence.places else {}
+        return tuple(
+            node for node in self._nodes if node not in unfit and not silent.get(node, 0.0)
+        )
+
+    def _why_over(self, world: World, fit: Sequence[str]) -> str:
+        left_out = [node for node in world.hosts if node not in fit]
+        if left_out:
+            return f"The world of engines has ended, and {', '.join(left_out)} cannot be used."
+        told = [one for one in exits.exits(self._folder).values() if one.engine in world.ids]
+        if not told:
+            return "The world of engines has ended."
+        first = min(told, key=lambda one: one.ended_at_s)
+        return f"Engine {first.engine} on {first.host} ended first: {first.reason}."
+
+    def _note(self, world: World, silent: dict[str, float]) -> World:
+        """Leave word of what is new."""
+        stage = world.stage
+        if silent:
+            reason = (
+                f"No answer from {', '.join(sorted(silent))}; after {_LOST_S:g} s engines are"
+                " started again without it."
+            )
+        elif self._warning:
+            stage = "leaving"
+            reason = (
+                f"{self._warning}: what trains writes a checkpoint and stops. Type: cluster.renew()"
+            )
+        else:
+            reason = ""
+        now = replace(world, stage=stage, reason=reason)
+        if now != world:
+            now.write(self._folder)
+        return now
+
+    # -- the end of the allocation ----------------------------------------------------------------
+
+    @property
+    def _is_to_end(self) -> bool:
+        return is_to_end(self._folder, self._job)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        self._heard.append(number)
+
+    def _warn(self, world: World) -> None:
+        """Have all that runs let go of the engines, if the allocation is about to end."""
+        if self._warning or not self._heard:
+            return
+        self._warning = self._words(self._heard[0])
+        _LOG.warning("%s.", self._warning)
+        threading.Thread(target=self._vacate, args=(world.ids,), name="vacate", daemon=True).start()
+
+    def _words(self, number: int) -> str:
+        if number == signal.SIGTERM:
+            return f"Slurm job {self._job} is cancelled, or makes room for another"
+        try:
+            job = commands.listing([self._job]).get(self._job)
+        except SchedulerError:
+            job = None
+        left = "soon" if job is None or job.left_s is None else f"in {jobs.duration(job.left_s)}"
+        return f"Slurm job {self._job} ends {left}"
+
+    def _vacate(self, engines: tuple[int, ...]) -> None:
+        """Tell the recorder, until it has heard."""
+        while True:
+            try:
+                address = _address.read(self._folder)
+                ask(address, wire.Vacate(1, self._warning, engines), _ASK_S)
+                return
+            except RecorderUnreachableError as error:
+                _LOG.warning("%s", error)
+                time.sleep(_TICK_S)
+
+    def _resume(self, world: World, gone: Sequence[int]) -> subprocess.Popen[bytes]:
+        """Have what had trained begin again, once the engines are there."""
+        words = ["--folder", str(self._folder), "--engines", *map(str, world.ids)]
+        words += ["--gone", *map(str, gone)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "interactive_dl.cluster.resuming", *words],
+            stdin=subprocess.DEVNULL,
+        )
+
+
+def _be_deaf() -> None:
+    """Of all that runs in the job it is for the steward to say when it ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -1,0 +1,65 @@
+"""What the steward of a job says about the world of engines in it, on disk for notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+Stage = Literal["running", "leaving", "restarting", "over"]
+
+
+@dataclass(frozen=True)
+class World:
+    """A world of engines in a job.
+
+    Attributes:
+        job: its number.
+        ids: engine ids, by rank.
+        hosts: nodes that it runs on, in the order of the ranks.
+        stage: ``leaving`` where all that runs was asked to let go of the engines; ``restarting``
+            where the engines have ended and others start; ``over`` where none will.
+        reason: why, in words.
+    """
+
+    job: int
+    ids: tuple[int, ...]
+    hosts: tuple[str, ...]
+    stage: Stage = "running"
+    reason: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Write under a temporary name, then rename: a reader sees the whole file or none."""
+        path = _path(folder, self.job)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(asdict(self)))
+        partial.rename(path)
+
+    @classmethod
+    def read(cls, folder: Path, job: int) -> World | None:
+        """Read what ``write`` wrote; None before that."""
+        try:
+            told = json.loads(_path(folder, job).read_text())
+        except FileNotFoundError:
+            return None
+        return cls(**{**told, "ids": tuple(told["ids"]), "hosts": tuple(told["hosts"])})
+
+
+def end(folder: Path, job: int) -> None:
+    """Ask the steward to end at once, whatever runs."""
+    _order(folder, job).touch()
+
+
+def is_to_end(folder: Path, job: int) -> bool:
+    """Whether somebody has asked for that, or the whole cluster is gone."""
+    return _order(folder, job).exists() or not folder.exists()
+
+
+def _path(folder: Path, job: int) -> Path:
+    return folder / f"job-{job}.json"
+
+
+def _order(folder: Path, job: int) -> Path:
+    return folder / f"job-{job}.end"
