@@ -15,15 +15,13 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from interactive_dl.engine import _handshake, _horovod, _program, _waiting, healing, world
+from interactive_dl.engine import _handshake, _horovod, _program, healing, world
+from interactive_dl.engine._mpi import MpiLinks, MpiWorld
 from interactive_dl.engine.group import Group
 from interactive_dl.errors import PeerFailedError
 from interactive_dl.telemetry import exits
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
 
 _TAG = 29_872
 _LOOK_EVERY_S = 0.05
@@ -76,6 +74,7 @@ class Admission(NamedTuple):
 def channel() -> _handshake.Channel:
     """What members and new engines talk through."""
     here = world.current()
+    assert isinstance(here, MpiWorld)
     return _handshake.Channel(here.comm, here.ids, _TAG)
 
 
@@ -172,7 +171,7 @@ def begin(group: Group, fit: int, command: str | None = None) -> Growth:
         _invite(group, Path(folder), Invitation((*group.engines, *joiners), fit, _program.cells()))
     finally:
         for framework in frameworks:
-            _horovod.start(framework, group.comm)
+            _horovod.start(framework, group.links)
     return Growth(joiners, command)
 
 
@@ -213,15 +212,16 @@ def _invite(group: Group, folder: Path, invitation: Invitation) -> None:
         if error.Get_error_class() in (MPI.ERR_PROC_FAILED, MPI.ERR_REVOKED):
             raise PeerFailedError("A rank died while engines were started.") from error
         raise CannotGrowError(f"MPI could not start an engine: {error}") from error
-    mine = world.current().my_id
-    world.enter(merged, invitation.group, mine)
-    share_invitation(merged, invitation)
+    here = MpiWorld.of(merged, invitation.group, world.current().my_id)
+    world.enter(here)
+    share_invitation(here, invitation)
 
 
-def share_invitation(comm: MPI.Intracomm, mine: Invitation | None) -> tuple[Invitation, list[str]]:
+def share_invitation(here: MpiWorld, mine: Invitation | None) -> tuple[Invitation, list[str]]:
     """Rank 0's invitation, and everybody's host by rank; members and new engines call it."""
-    invitation: Invitation = _waiting.broadcast(comm, mine, 0)
-    return invitation, _waiting.allgather(comm, socket.gethostname())
+    links = MpiLinks(here.comm)
+    invitation: Invitation = links.broadcast(mine, 0)
+    return invitation, links.allgather(socket.gethostname())
 
 
 def await_decision(group: Group, growth: Growth, timeout_s: float) -> None:

@@ -20,8 +20,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from interactive_dl.engine._links import Talk
 from interactive_dl.errors import GroupError
 
 if TYPE_CHECKING:
@@ -74,23 +75,6 @@ class Agreement(NamedTuple):
 
     tag: str
     words: dict[int, Any]
-
-
-class Talk(Protocol):
-    """Small messages between engines, by id, that nobody waits for."""
-
-    @property
-    def me(self) -> int:
-        """This engine's id."""
-
-    def say(self, engine: int, message: Any) -> None:
-        """Send without waiting; what a dead engine would have heard is dropped."""
-
-    def hear(self, engine: int) -> Iterator[Any]:
-        """All messages of ``engine`` that have arrived."""
-
-    def dead(self, engines: Sequence[int]) -> list[int]:
-        """Those of ``engines`` that are known to be dead."""
 
 
 def world_channel(comm: MPI.Intracomm, ids: Sequence[int]) -> Channel:

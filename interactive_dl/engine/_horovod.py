@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from interactive_dl.engine import _half
 
 if TYPE_CHECKING:
-    from mpi4py import MPI
+    from interactive_dl.engine._links import Links
 
 Framework = Literal["tensorflow", "torch"]
 Compression = Literal["none", "fp16"]
@@ -64,32 +64,12 @@ def is_running(framework: Framework) -> bool:
     return loaded is not None and bool(loaded.is_initialized())
 
 
-def start(framework: Framework, comm: MPI.Intracomm) -> None:
-    """Initialise this framework's Horovod on ``comm`` (2-7 ms); restarts it if it runs.
-
-    Horovod reduces over a duplicate of what it is given, which nobody else can reach. MPI tells of
-    a death only those ranks of a collective that talk to the dead one; the others would wait for
-    ever for those who have left. So the duplicate inherits an error handler that revokes it, which
-    ends the collective for everybody.
-    """
+def start(framework: Framework, links: Links) -> None:
+    """Initialise this framework's Horovod on a group; restarts it if it runs."""
     hvd = library(framework)
     if hvd.is_initialized():
         hvd.shutdown()
-    own = comm.Dup()
-    own.Set_errhandler(_revoking())
-    hvd.init(comm=own)
-    own.Free()
-
-
-@cache
-def _revoking() -> MPI.Errhandler:
-    """One for the process: MPI has room for a few only."""
-    from mpi4py import MPI
-
-    def revoke(comm: MPI.Comm, _error: int) -> None:
-        comm.Revoke()
-
-    return MPI.Comm.Create_errhandler(revoke)
+    links.start_horovod(hvd)
 
 
 def shutdown() -> tuple[Framework, ...]:

@@ -22,6 +22,7 @@ from interactive_dl.engine._growth import (
     channel,
     share_invitation,
 )
+from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.errors import PeerFailedError, TrainingError
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class _Guest:
 _GUEST = _Guest()
 
 
-def receive_invitation(here: world.World) -> Invitation:
+def receive_invitation(here: MpiWorld) -> Invitation:
     """Hear what this engine is to join; it has just entered its world."""
-    invitation, _GUEST.hosts = share_invitation(here.comm, None)
+    invitation, _GUEST.hosts = share_invitation(here, None)
     return invitation
 
 
@@ -123,20 +124,19 @@ def _await_admission() -> Admission:
 
 def _group_to_be(invitation: Invitation) -> group.Group:
     """As far as it is known: who belongs to it. Its collectives have this engine's part only."""
-    from mpi4py import MPI
-
-    mine, host = world.current().my_id, socket.gethostname()
+    here, host = world.current(), socket.gethostname()
+    mine = here.my_id
     rank, size = invitation.group.index(mine), len(invitation.group)
-    here = [other for other in range(size) if _GUEST.hosts[other] == host]
+    local = [other for other in range(size) if _GUEST.hosts[other] == host]
     return StandIn(
         rank=rank,
         size=size,
-        local_rank=here.index(rank),
-        local_size=len(here),
+        local_rank=local.index(rank),
+        local_size=len(local),
         host=host,
         engines=invitation.group,
         hosts=tuple(_GUEST.hosts),
-        comm=MPI.COMM_SELF.Dup(),
+        links=here.connect((mine,), "alone"),
         token="",
     )
 

@@ -24,6 +24,7 @@ from traitlets.config import Config
 
 from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
+from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.engine._streams import Stream
 from interactive_dl.telemetry import exits
 from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM
@@ -83,6 +84,7 @@ def main(words: Sequence[str] | None = None) -> None:
     Beats().start()
     _quiet.install()
     joined = _join(options)
+    world.enter(joined)
     invitation = _joining.receive_invitation(joined) if options.invited else None
     late.cancel()
     exits.record_birth(
@@ -122,14 +124,14 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _join(options: argparse.Namespace) -> world.World:
+def _join(options: argparse.Namespace) -> MpiWorld:
     parents = MPI.Comm.Get_parent()
     ids = tuple(int(word) for word in options.world.split(",") if word)
     if parents == MPI.COMM_NULL:
         ranks = tuple(range(MPI.COMM_WORLD.size))
-        return world.enter(MPI.COMM_WORLD.Dup(), ids or ranks, options.id)
+        return MpiWorld.of(MPI.COMM_WORLD.Dup(), ids or ranks, options.id)
     comm = healing.join_parents(parents, options.folder, ids, is_invited=options.invited)
-    return world.enter(comm, ids, options.id)
+    return MpiWorld.of(comm, ids, options.id)
 
 
 def _give_up() -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
-from interactive_dl.engine import _gpu, _waiting
+from interactive_dl.engine import _gpu
 from interactive_dl.engine._phases import Phases
 from interactive_dl.engine._position import Position
 from interactive_dl.telemetry.spread import PHASES, RESOURCES
 
 if TYPE_CHECKING:
-    from mpi4py import MPI
-
+    from interactive_dl.engine._links import Gathering
     from interactive_dl.engine.group import Group
 
 
@@ -51,9 +50,7 @@ class _Pending:
     position: Position
     learning_rate: float
     names: tuple[str, ...]
-    mine: np.ndarray
-    gathered: np.ndarray
-    request: MPI.Request
+    gathering: Gathering
 
 
 class Reports:
@@ -92,13 +89,12 @@ class Reports:
             *self._gpu.usage(),
         ]
         numbers = np.array(mine, dtype=np.float64)
-        gathered = np.empty((self._group.size, numbers.size), dtype=np.float64)
-        request = self._group.comm.Iallgather(numbers, gathered)
-        self._pending = _Pending(position, learning_rate, names, numbers, gathered, request)
+        gathering = self._group.links.begin_allgather(numbers)
+        self._pending = _Pending(position, learning_rate, names, gathering)
 
     def poll(self) -> Report | None:
         """The report, once everybody's numbers are here."""
-        if self._pending is None or not self._pending.request.Test():
+        if self._pending is None or not self._pending.gathering.is_there():
             return None
         return self._complete()
 
@@ -110,21 +106,22 @@ class Reports:
         """
         if self._pending is None:
             return None
-        _waiting.wait(self._group.comm, self._pending.request)
+        self._pending.gathering.finish()
         return self._complete()
 
     def abandon(self) -> None:
         """Give up the report that is under way: the training has ended, or lost a rank."""
         if self._pending is not None:
-            _waiting.abandon(self._pending.request, self._pending.mine, self._pending.gathered)
+            self._pending.gathering.abandon()
             self._pending = None
 
     def _complete(self) -> Report:
         pending, self._pending = self._pending, None
         assert pending is not None
-        by_rank = pending.gathered.T
+        values = pending.gathering.values
+        by_rank = values.T
         count = len(pending.names)
-        metrics = pending.gathered[:, :count].mean(axis=0)
+        metrics = values[:, :count].mean(axis=0)
         resources = dict(zip(RESOURCES, by_rank[-len(RESOURCES) :], strict=True))
         if np.isnan(by_rank[-2:]).any():
             resources |= dict.fromkeys(RESOURCES[2:], np.empty(0))

@@ -3,17 +3,15 @@
 A rank that leaves a collective training by an exception would leave the others waiting in the next
 allreduce for ever. It therefore tells them why, by messages that need no answer, and shuts its
 Horovod down, which ends the others' collectives with an error. A rank that gets such an error looks
-for the messages, or asks MPI who died, and raises an error that names the first to fail.
+for the messages, or asks who died, and raises an error that names the first to fail.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from interactive_dl.engine import _handshake, _horovod
-from interactive_dl.engine._waiting import NOTICE_TAG
+from interactive_dl.engine import _horovod
 from interactive_dl.engine.group import Group, mark_broken
 from interactive_dl.errors import PeerFailedError
 
@@ -42,7 +40,7 @@ def tell(group: Group, error: BaseException) -> None:
     failure = Failure(group.rank, time.time(), f"{type(error).__name__}: {error}"[:2000])
     for peer in range(group.size):
         if peer != group.rank:
-            _send(group, failure, peer)
+            group.links.notify(peer, failure)
 
 
 def leave() -> None:
@@ -84,7 +82,7 @@ class Cause:
 
     Attributes:
         failure: what the first rank to raise has told; None if none has.
-        dead: ranks that MPI knows to be dead.
+        dead: ranks that are known to be dead.
     """
 
     failure: Failure | None
@@ -125,18 +123,6 @@ def explanation(group: Group, error: BaseException, cause: Cause) -> PeerFailedE
     )
 
 
-def _send(group: Group, failure: Failure, peer: int) -> None:
-    from mpi4py import MPI
-
-    try:
-        _PENDING.append(group.comm.isend(failure, dest=peer, tag=NOTICE_TAG))
-    except MPI.Exception:
-        return  # a dead peer needs no notice
-
-
-_PENDING: list[Any] = []  # requests must outlive their messages
-
-
 def _first_failure(group: Group) -> Failure | None:
     """The earliest failure that peers told, waiting a little for the first notice."""
     failures: list[Failure] = []
@@ -149,17 +135,9 @@ def _first_failure(group: Group) -> Failure | None:
 
 
 def _received(group: Group) -> list[Failure]:
-    from mpi4py import MPI
-
-    failures = []
-    for peer in range(group.size):
-        try:
-            while peer != group.rank and group.comm.iprobe(source=peer, tag=NOTICE_TAG):
-                failures.append(group.comm.recv(source=peer, tag=NOTICE_TAG))
-        except MPI.Exception:
-            continue  # nothing more comes from a dead peer
-    return failures
+    peers = (peer for peer in range(group.size) if peer != group.rank)
+    return [failure for peer in peers for failure in group.links.notices(peer)]
 
 
 def _dead_ranks(group: Group) -> tuple[int, ...]:
-    return tuple(sorted(_handshake.failed_ranks(group.comm)))
+    return tuple(sorted(group.links.dead()))

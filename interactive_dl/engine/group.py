@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.engine import _devices, _horovod, _waiting, world
+from interactive_dl.engine import _devices, _horovod, world
 from interactive_dl.engine._handshake import OutdatedError
 from interactive_dl.engine._tuning import Tuning
 from interactive_dl.errors import GroupError, PeerFailedError
@@ -20,6 +20,8 @@ from interactive_dl.errors import GroupError, PeerFailedError
 if TYPE_CHECKING:
     import numpy as np
     from mpi4py import MPI
+
+    from interactive_dl.engine._links import Links
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +36,7 @@ class Group:
         host: this engine's host name.
         engines: stable engine ids, by rank.
         hosts: host names, by rank.
-        comm: mpi4py communicator of just these engines, free for the user's own MPI calls.
+        links: what connects the members.
     """
 
     rank: int
@@ -44,26 +46,35 @@ class Group:
     host: str
     engines: tuple[int, ...]
     hosts: tuple[str, ...]
-    comm: MPI.Intracomm = field(compare=False)
+    links: Links = field(compare=False)
     token: str
 
     def __repr__(self) -> str:
         return f"<Group: {self.engine_name(self.rank)} of {self.size} on {self.host}>"
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """mpi4py's communicator of just these engines, free for the user's own MPI calls.
+
+        Raises:
+            GroupError: the cluster's collectives are not MPI's.
+        """
+        return self.links.comm
 
     def allgather(self, value: Any) -> list[Any]:
         """Everybody's ``value`` (any picklable object), by rank, on every rank.
 
         This and the methods below raise ``PeerFailedError`` if a rank fails meanwhile.
         """
-        return _waiting.allgather(self.comm, value)
+        return self.links.allgather(value)
 
     def broadcast(self, value: Any, root: int = 0) -> Any:
         """``root``'s ``value`` (any picklable object) on every rank."""
-        return _waiting.broadcast(self.comm, value, root)
+        return self.links.broadcast(value, root)
 
     def broadcast_array(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         """``root``'s array on every rank; ``array`` has the same shape and dtype on all of them."""
-        return _waiting.broadcast_array(self.comm, array, root)
+        return self.links.broadcast_array(array, root)
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
         """Mean of each value over the ranks, bit for bit alike on all; same keys everywhere."""
@@ -72,7 +83,7 @@ class Group:
 
     def average_array(self, array: np.ndarray) -> np.ndarray:
         """Mean over the ranks, bit for bit alike on all; ``array`` has the same shape on each."""
-        total = _waiting.sum_array(self.comm, array)
+        total = self.links.sum_array(array)
         return total / total.dtype.type(self.size)
 
     def engine_name(self, rank: int) -> str:
@@ -206,17 +217,16 @@ def form(engines: Collection[int], timeout_s: float = 20.0) -> Group:
     Raises:
         GroupError: a living member did not come.
     """
-    from mpi4py import MPI
-
     framework = _horovod.keras_framework()
+    failed: tuple[type[Exception], ...] = (OutdatedError, PeerFailedError, *world.current().errors)
     deadline_s = time.monotonic() + timeout_s
     while True:
         living = world.living(engines)
         try:
             _regroup(world.meet(living, timeout_s=max(1.0, deadline_s - time.monotonic())))
-            with _all_or_none(current().comm):
+            with _all_or_none(current().links):
                 return ensure_framework(framework)
-        except (OutdatedError, PeerFailedError, MPI.Exception):
+        except failed:
             if time.monotonic() > deadline_s:
                 raise
 
@@ -233,46 +243,43 @@ def ensure_framework(framework: _horovod.Framework) -> Group:
     """The current group with this framework's Horovod running on it (all members call it)."""
     group = current()
     if not (_STATE.stands_in or _horovod.is_running(framework)):
-        _horovod.start(framework, group.comm)
+        _horovod.start(framework, group.links)
     return group
 
 
 def _regroup(meeting: world.Meeting) -> None:
     _horovod.shutdown()
     formed = world.join(meeting)
-    with _all_or_none(formed.comm):
+    with _all_or_none(formed.links):
         _enter(formed)
 
 
 @contextmanager
-def _all_or_none(comm: MPI.Intracomm) -> Iterator[None]:
+def _all_or_none(links: Links) -> Iterator[None]:
     """Whoever leaves the body by an error frees the others, who would wait for it in there."""
     try:
         yield
     except BaseException:
-        comm.Revoke()
+        links.revoke()
         raise
 
 
 def _enter(formed: world.Formed) -> None:
-    from mpi4py import MPI
-
-    comm = formed.comm
-    local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    links = formed.links
+    local_rank, local_size = links.local()
     host = socket.gethostname()
     _STATE.group = Group(
-        rank=comm.Get_rank(),
-        size=comm.Get_size(),
-        local_rank=local.Get_rank(),
-        local_size=local.Get_size(),
+        rank=links.rank,
+        size=links.size,
+        local_rank=local_rank,
+        local_size=local_size,
         host=host,
         engines=formed.ids,
-        hosts=tuple(_waiting.allgather(comm, host)),
-        comm=comm,
-        token=_waiting.broadcast(comm, uuid.uuid4().hex, 0),
+        hosts=tuple(links.allgather(host)),
+        links=links,
+        token=links.broadcast(uuid.uuid4().hex, 0),
     )
     _STATE.healthy, _STATE.stands_in = True, False
-    local.Free()
     _devices.claim(_STATE.group.local_rank)
 
 

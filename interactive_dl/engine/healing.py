@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interactive_dl.engine import _horovod, world
+from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.telemetry.commands import engine_command
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def grow(survivors: Sequence[int], new: Sequence[int], folder: str, *, timeout_s
         return len(world.unite(formed.comm, formed.ids).ids)
     ids = (*formed.ids, *new)
     merged = extend(formed.comm, Path(folder), ids)
-    return len(world.enter(merged, ids, world.current().my_id).ids)
+    return len(world.enter(MpiWorld.of(merged, ids, world.current().my_id)).ids)
 
 
 def sponsor(new: Sequence[int], folder: str) -> None:

@@ -1,11 +1,11 @@
-"""The MPI world that an engine lives in, and groups formed among some of its members.
+"""The world that an engine lives in, and groups formed among some of its members.
 
 A group is made by its members alone (``Create_from_group``), so an engine that is busy or dead
 elsewhere delays nobody. Before that step, which cannot be interrupted, the members shake hands
 with a time-out: whoever is missing is named on all those who wait.
 
-An engine that was started while the others were busy is alone in a world of its own. Groups span
-worlds (``_bridge``), and one of all that live is the world from then on.
+An MPI engine that was started while the others were busy is alone in a world of its own. Groups
+span worlds (``_bridge``), and one of all that live is the world from then on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _bridge, _handshake, _request
+from interactive_dl.engine._links import Links, World
+from interactive_dl.engine._mpi import MpiLinks, MpiWorld
 from interactive_dl.engine._post import Post
 from interactive_dl.errors import GroupError
 from interactive_dl.telemetry import exits
@@ -27,36 +29,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class World:
-    """All engines that one MPI can reach.
+class Formed:
+    """A new group: its links (rank order is ascending id) and its members' ids by rank."""
 
-    Attributes:
-        comm: communicator of the whole world, the dead included; use it to form groups only.
-        ids: stable engine ids, by rank of ``comm``; ascending.
-        my_id: this engine's id.
-    """
-
-    comm: MPI.Intracomm
+    links: Links
     ids: tuple[int, ...]
-    my_id: int
 
     @property
-    def rank(self) -> int:
-        """This engine's rank in the world."""
-        return self.ids.index(self.my_id)
+    def comm(self) -> MPI.Intracomm:
+        """MPI's communicator of the members.
 
-    def living(self) -> tuple[int, ...]:
-        """Ids of the engines that MPI does not know to be dead."""
-        dead = _handshake.failed_ranks(self.comm)
-        return tuple(engine for rank, engine in enumerate(self.ids) if rank not in dead)
-
-
-@dataclass(frozen=True)
-class Formed:
-    """A new group: its communicator (rank order is ascending id) and its members' ids by rank."""
-
-    comm: MPI.Intracomm
-    ids: tuple[int, ...]
+        Raises:
+            GroupError: their collectives are not MPI's.
+        """
+        return self.links.comm
 
 
 @dataclass
@@ -67,13 +53,10 @@ class _Place:
 _PLACE = _Place()
 
 
-def enter(comm: MPI.Intracomm, ids: tuple[int, ...], my_id: int) -> World:
-    """Make ``comm`` this engine's world; ``ids`` are its members' ids by rank."""
-    from mpi4py import MPI
-
-    comm.Set_errhandler(MPI.ERRORS_RETURN)
-    _PLACE.world = World(comm, ids, my_id)
-    return _PLACE.world
+def enter(here: World) -> World:
+    """Make ``here`` this engine's world."""
+    _PLACE.world = here
+    return here
 
 
 def current() -> World:
@@ -82,7 +65,7 @@ def current() -> World:
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
-        return enter(comm, tuple(range(comm.size)), comm.rank)
+        return enter(MpiWorld.of(comm, tuple(range(comm.size)), comm.rank))
     return _PLACE.world
 
 
@@ -92,7 +75,7 @@ def everybody() -> tuple[int, ...]:
     living = world.living()
     if folder is None:
         return living
-    # A watcher's word may be there before MPI's, and the other way round.
+    # A watcher's word may be there before the world's, and the other way round.
     return tuple(sorted(exits.living(folder) - (set(world.ids) - set(living))))
 
 
@@ -157,8 +140,7 @@ def _meet(world: World, members: tuple[int, ...], word: Any, timeout_s: float) -
     folder = None if set(members) <= set(world.ids) else _folder()
     if folder is not None:
         return _meet_others(folder, world, members, word, timeout_s)
-    channel = _handshake.world_channel(world.comm, world.ids)
-    agreed = _handshake.meet(channel, members, word=word, timeout_s=timeout_s)
+    agreed = _handshake.meet(world.talk(), members, word=word, timeout_s=timeout_s)
     return Meeting(members, agreed.tag, tuple(agreed.words[engine] for engine in members))
 
 
@@ -175,20 +157,16 @@ def _meet_others(
 
 
 def join(meeting: Meeting) -> Formed:
-    """Make the communicator of a meeting's members; all of them call this right after it.
-
-    Horovod must not run in any of them: with its thread's messages under way,
-    ``Create_from_group`` hangs (seen with 4 ranks and Open MPI 5.0.11).
-    """
+    """Link a meeting's members; all of them call this right after it, without Horovod running."""
     world, bridge = current(), meeting.bridge
     if bridge is None:
-        return Formed(_communicator(world, meeting.members, meeting.tag), meeting.members)
+        return Formed(world.connect(meeting.members, meeting.tag), meeting.members)
     part = bridge.part(world.my_id)
-    own = _communicator(world, part, f"{meeting.tag}-{part[0]}")
-    comm = _bridge.cross(bridge, own, world.my_id)
+    own = world.connect(part, f"{meeting.tag}-{part[0]}")
+    comm = _bridge.cross(bridge, own.comm, world.my_id)
     if bridge.is_whole:
         unite(comm.Dup(), meeting.members)
-    return Formed(comm, meeting.members)
+    return Formed(MpiLinks(comm), meeting.members)
 
 
 def unite(comm: MPI.Intracomm, ids: tuple[int, ...]) -> World:
@@ -196,7 +174,7 @@ def unite(comm: MPI.Intracomm, ids: tuple[int, ...]) -> World:
     folder = _folder()
     if folder is not None:
         exits.record_union(folder, ids)
-    return enter(comm, ids, current().my_id)
+    return enter(MpiWorld.of(comm, ids, current().my_id))
 
 
 def _folder() -> Path | None:
@@ -209,7 +187,7 @@ def _folder() -> Path | None:
 
 
 def form(ids: Iterable[int] | None = None, *, timeout_s: float = 30.0) -> Formed:
-    """Make a communicator of some engines, in milliseconds once all are here: meet, then join.
+    """Link some engines, in milliseconds once all are here: meet, then join.
 
     Raises:
         GroupError: as ``meet``.
@@ -234,19 +212,3 @@ def _members(world: World, asked: Iterable[int]) -> tuple[int, ...]:
             f" {','.join(map(str, members))}"
         )
     return members
-
-
-def _communicator(world: World, members: tuple[int, ...], tag: str) -> MPI.Intracomm:
-    from mpi4py import MPI
-
-    if len(members) == 1:  # also in a script without mpiexec, where groups cannot be made
-        alone = MPI.COMM_SELF.Dup()
-        alone.Set_errhandler(MPI.ERRORS_RETURN)
-        return alone
-    everyone = world.comm.Get_group()
-    group = everyone.Incl([world.ids.index(engine) for engine in members])
-    comm = MPI.Intracomm.Create_from_group(group, tag, errhandler=MPI.ERRORS_RETURN)
-    group.Free()
-    everyone.Free()
-    comm.Set_errhandler(MPI.ERRORS_RETURN)
-    return comm
