@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deploy.virtual import NETWORKS_VARIABLE
+from deploy.virtual.entering import open_to_all
 from deploy.virtual.hosts import network_handles, virtual_hosts
 from deploy.virtual.packages import install_missing
 from deploy.virtual.slurm import slurm_over
@@ -29,6 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         print(error, file=sys.stderr)
         return 1
+    open_to_all()
     names = ["login", *(f"n{number}" for number in range(1, options.nodes + 1))]
     with ExitStack() as stack:
         folder = stack.enter_context(_scratch())

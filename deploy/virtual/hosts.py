@@ -7,15 +7,16 @@ the kernel ends together with the process that made it: nothing is ever left beh
 from __future__ import annotations
 
 import ctypes
+import os
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 INTERFACE = "eth0"
 _NETWORK = "10.77.0"
@@ -24,6 +25,7 @@ _NAMESPACES = ("--net", "--uts", "--mount", "--ipc", "--pid")
 # Bash reaps what daemons leave to the first process, and hears no SIGTERM.
 _FIRST_PROCESS = "while :; do sleep infinity; done"
 _UP_S = 5.0
+_QUIET: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,21 @@ class Host:
     def run(self, script: str) -> None:
         """Run a few lines of shell on this host; the first failure is an error."""
         subprocess.run(self.command(["sh", "-ec", script]), check=True)
+
+    def succeeds(self, words: Sequence[str], variables: Mapping[str, str]) -> bool:
+        """Whether a command, with further environment variables, ends well on this host."""
+        done = subprocess.run(
+            self.command(words), env={**os.environ, **variables}, check=False, **_QUIET
+        )
+        return done.returncode == 0
+
+    def start_daemon(self, words: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Start a daemon, with further variables: its command returns when it is in the background.
+
+        It keeps what it inherits: an output that somebody reads to its end would never end.
+        """
+        environment = {**os.environ, **variables}
+        subprocess.run(self.command(words), env=environment, check=True, **_QUIET)
 
 
 @contextmanager

@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 
-_PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "nsenter", "unshare")
+_PROGRAMS = (
+    *("slurmctld", "slurmdbd", "slurmd", "sbatch", "munged"),
+    *("mariadbd", "my_print_defaults", "ip", "nsenter", "unshare"),
+)
 _INSTALL = (
-    "apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge iproute2"
-    " util-linux"
+    "apt-get install -y --no-install-recommends slurmctld slurmdbd slurmd slurm-client munge"
+    " mariadb-server-core mariadb-client-core iproute2 util-linux"
 )
 
 

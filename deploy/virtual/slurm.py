@@ -1,4 +1,4 @@
-"""A real Slurm over virtual hosts: munge and slurmctld on the first, slurmd on each other one."""
+"""A real Slurm over virtual hosts: its servers run on the first, slurmd on each other one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.virtual.accounting import begin_database, start_accounting
 from deploy.virtual.hosts import Host
 
 PARTITION = "main"
@@ -23,7 +24,8 @@ def configuration(folder: Path, hosts: Sequence[Host], *, cpus: int) -> str:
 
     Two partitions: ``main`` (the default, an hour at most) and ``short`` (a single node, for ten
     minutes at most). Every node has 4 GB, ``cpus`` CPUs whatever the machine has, and the feature
-    ``fast``. It needs neither cgroups nor a service manager.
+    ``fast``. Jobs need an account, and are held to its limits; root has one. It needs neither
+    cgroups nor a service manager.
 
     Args:
         folder: for sockets, state and logs; its path must be short enough for a socket's.
@@ -55,7 +57,10 @@ def configuration(folder: Path, hosts: Sequence[Host], *, cpus: int) -> str:
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "JobAcctGatherType=jobacct_gather/none",
-        "AccountingStorageType=accounting_storage/none",
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        f"AccountingStorageHost={login.address}",
+        f"AccountingStoragePass={folder}/munge/socket",
+        "AccountingStorageEnforce=associations,limits,qos",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
         "DefMemPerCPU=500",
@@ -82,18 +87,20 @@ def slurm_over(hosts: Sequence[Host], folder: Path, *, cpus: int) -> Iterator[di
         The environment that Slurm's commands need.
 
     Raises:
-        TimeoutError: nodes that did not come up; with what their logs say.
+        TimeoutError: daemons or nodes that did not come up; with what their logs say.
     """
     login, *nodes = hosts
+    database = begin_database(folder)
     (folder / "slurm.conf").write_text(configuration(folder, hosts, cpus=cpus))
     (folder / "state").mkdir(mode=0o700)
     (folder / "munge").mkdir()
     _write_key(folder / "munge.key")
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
-    _start(login, environment, _munged(folder))
-    _start(login, environment, ["slurmctld", "-c"])
+    login.start_daemon(_munged(folder), environment)
+    start_accounting(login, folder, environment, database)
+    login.start_daemon(["slurmctld", "-c"], environment)
     for node in nodes:
-        _start(node, environment, ["slurmd", "-N", node.name])
+        node.start_daemon(["slurmd", "-N", node.name], environment)
     _await_idle(hosts, environment, folder)
     yield environment
 
@@ -112,16 +119,6 @@ def _munged(folder: Path) -> list[str]:
 def _write_key(file: Path) -> None:
     file.touch(mode=0o600)
     file.write_bytes(secrets.token_bytes(1024))
-
-
-def _start(host: Host, environment: dict[str, str], words: Sequence[str]) -> None:
-    """Start a daemon: its command returns when it has gone to the background."""
-    variables = {**os.environ, **environment}
-    # A daemon keeps what it inherits: an output that somebody reads to its end would never end.
-    quiet = subprocess.DEVNULL
-    subprocess.run(
-        host.command(words), env=variables, check=True, stdin=quiet, stdout=quiet, stderr=quiet
-    )
 
 
 def _await_idle(hosts: Sequence[Host], environment: dict[str, str], folder: Path) -> None:

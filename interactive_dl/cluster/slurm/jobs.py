@@ -24,6 +24,8 @@ _NEVER = {
 }
 # MaxWall and MaxNodePerJob can only be kept by asking for less; GrpNodeLimit by waiting.
 _PER_JOB = re.compile(r"(Assoc|QOS)(Max|Min)\w*(PerJob|MinutesPerJob|Wall\w*)\w*")
+_TOGETHER = re.compile(r"(Assoc|QOS)(Grp\w+|Max\w+Per(User|Account)\w*)")
+_USED_UP = "jobs of the account or quality of service already use what it allows them together"
 _HELD = {"JobHeldUser": "by its user", "JobHeldAdmin": "by an administrator"}
 _WAITING = {
     "BeginTime": "its begin time lies ahead",
@@ -123,7 +125,8 @@ def waiting_state(job: Job) -> State:
     if reason in _HELD:
         words = f"Job {job.id} is held {_HELD[reason]}. Type: scontrol release {job.id}"
         return State("pending", words)
-    why = _WAITING.get(reason, "it waits")
+    other = _USED_UP if _TOGETHER.fullmatch(reason) else "it waits"
+    why = _WAITING.get(reason, other)
     expected = f" Expected to start at {job.starts_at}." if job.starts_at else ""
     return State("pending", f"Job {job.id}: {why} ({job.reason}).{expected}")
 

@@ -30,7 +30,7 @@ def test_the_first_host_controls_and_the_others_are_nodes() -> None:
 def test_all_of_slurms_files_lie_in_its_folder() -> None:
     lines = configuration(Path("/c"), _HOSTS, cpus=1).splitlines()
     files = [line.partition("=")[2].removeprefix("socket=") for line in lines if "=/" in line]
-    assert len(files) == 8
+    assert len(files) == 9
     assert {file for file in files if not file.startswith("/c/")} == {"/mnt"}
 
 
