@@ -2,7 +2,8 @@
 
 The tests of one process run in one pytest session for each kind; those of several ranks in one
 ``mpiexec`` for each number of ranks and Keras backend, because starting a framework takes seconds
-per rank. Sessions that keep one core busy run beside each other.
+per rank. Clusters wait half of their time (for engines to start, to die, to be missed): beside
+their tests run others.
 With words, only the sessions whose name has one of them run: ``python tests/run.py torch``.
 """
 
@@ -72,14 +73,15 @@ class Outcome:
 def stages() -> tuple[tuple[Lane, ...], ...]:
     """All sessions, in the order in which they run: the lanes of a stage beside each other."""
     pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    units, *others = (
+    units, clusters, screens = (
         Session(name, (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True)
         for name, folders in ONE_PROCESS.items()
     )
-    one_rank = tuple(_parallel(pytest, 1, name) for name in BACKENDS)
-    more_ranks = [_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS[1:]]
-    whole = (*others, _at_a_centre(pytest), *more_ranks)
-    return (((units,), one_rank), *(((one,),) for one in whole))
+    *few, tensorflow, torch = (
+        _parallel(pytest, ranks, name) for ranks in RANKS for name in BACKENDS
+    )
+    alone = (screens, _at_a_centre(pytest), tensorflow, torch)
+    return (((clusters,), (units, *few)), *(((one,),) for one in alone))
 
 
 def _at_a_centre(pytest: tuple[str, ...]) -> Session:

@@ -161,7 +161,9 @@ def test_a_training_that_has_grown_is_as_a_fresh_one_of_all_ranks(
     assert all(one["weights"] == first["weights"] for one in results.values())
     assert first["rate"] == pytest.approx(0.02)
     assert first["groups"][-1] == results[new]["groups"][0] == group.engines
-    assert first["epochs"] == list(range(len(first["epochs"])))
+    # An epoch whose end was cut short by the death has no metrics, and is in no history.
+    assert len(set(range(first["epochs"][-1] + 1)) - set(first["epochs"])) <= 1
+    assert first["epochs"] == sorted(set(first["epochs"]))
     whole = len(results[new]["loss"]) - 1
     assert first["loss"][len(first["loss"]) - whole :] == results[new]["loss"][1:]
 
