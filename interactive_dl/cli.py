@@ -7,6 +7,7 @@ import functools
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="is this environment fit for distributed training")
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.add_argument(
+        "--cluster",
+        nargs="*",
+        metavar="OPTION=VALUE",
+        help="look at the compute nodes that Slurm gives for these options of a request",
+    )
     doctor.set_defaults(run=_doctor)
 
     demo = commands.add_parser("demo", help="train on a local cluster, from a notebook")
@@ -124,9 +131,24 @@ def _add_science(commands: Any) -> None:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    report = interactive_dl.doctor()
+    if chosen.cluster is None:
+        report = interactive_dl.doctor()
+    else:
+        report = interactive_dl.Cluster("slurm", **_options(chosen.cluster)).doctor()
     print(report.json() if chosen.json else report)
     return 0 if report.ok else 1
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """``nodes=2 partition=debug``: values are as in a profile, but for quotes around a word."""
+    options: dict[str, Any] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            options |= tomllib.loads(f"{name} = {value}")
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    return options
 
 
 def _profile(_chosen: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from interactive_dl.errors import RequestError
 if TYPE_CHECKING:
     import ipyparallel
 
+    from interactive_dl.cluster._doctor import Report
+
 _KINDS = {
     "local": "interactive_dl.cluster._local:LocalAllocation",
     "slurm": "interactive_dl.cluster.slurm._allocation:SlurmAllocation",
@@ -55,6 +57,10 @@ class Allocation(Protocol):
 
     def job_script(self) -> str:
         """What would be handed to a scheduler."""
+        ...
+
+    async def examine(self) -> Report:
+        """Look, before any engine is started, at the machines that they would be on."""
         ...
 
     def check(self) -> None:

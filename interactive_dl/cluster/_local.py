@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from interactive_dl.cluster import _launcher, _preflight, _processes
 from interactive_dl.cluster._allocation import SURVIVED
 from interactive_dl.cluster._description import Description, Options
+from interactive_dl.cluster._doctor import Report, doctor
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster._variables import environment_of
@@ -54,6 +56,9 @@ class LocalAllocation:
             "Engines on this machine need no job script. Type:"
             " idl.Cluster('slurm', nodes=2).job_script()"
         )
+
+    async def examine(self) -> Report:
+        return await asyncio.to_thread(doctor, self._options.environment)
 
     def check(self) -> None:
         options = self._options

@@ -4,6 +4,8 @@
     python -m interactive_dl.engine.probe horovod         what Horovod was built with
     mpiexec -n 2 python -m interactive_dl.engine.probe allreduce-mpi
     mpiexec -n 2 python -m interactive_dl.engine.probe allreduce-horovod
+    mpiexec -n 4 python -m interactive_dl.engine.probe nodes          where ranks are, and links
+    srun -n 4 python -m interactive_dl.engine.probe size              of the world of each rank
 
 Each prints one line of JSON. A library that is absent or broken ends the process with its own
 traceback: the doctor shows the last line of it.
@@ -12,9 +14,11 @@ traceback: the doctor shows the last line of it.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +27,8 @@ from interactive_dl.errors import SetupError
 FRAMEWORKS = ("tensorflow", "torch")
 SIZES_BYTES = (8, 1 << 16, 1 << 22)
 _REPEATS = {8: 200, 1 << 16: 50, 1 << 22: 10}
+_LINK_BYTES = 1 << 22
+_ALL_PAIRS_OF = 8
 
 
 def mpi() -> dict[str, Any]:
@@ -85,6 +91,71 @@ def allreduce_horovod() -> dict[str, Any] | None:
     finally:
         module.shutdown()
     return answer if MPI.COMM_WORLD.rank == 0 else None
+
+
+def size() -> dict[str, Any]:
+    """The size of the world that this process is in."""
+    from mpi4py import MPI
+
+    return {"size": MPI.COMM_WORLD.size}
+
+
+def nodes() -> dict[str, Any] | None:
+    """As ``allreduce_mpi``, and which nodes the ranks are on, and how fast these reach each other.
+
+    Returns:
+        Besides, ``hosts``: ranks by node; ``links``: for each pair of neighbours (all pairs of up
+        to 8 nodes) ``nodes``, ``latency_s`` (one way, 8 bytes) and ``bytes_per_s`` (4 MB).
+    """
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    host = MPI.Get_processor_name()
+    hosts = dict(Counter(world.allgather(host)))
+    sizes = _times(_mpi_sum(world), world)
+    local = world.Split_type(MPI.COMM_TYPE_SHARED)
+    leaders = world.Split(0 if local.rank == 0 else MPI.UNDEFINED)
+    links = [] if leaders == MPI.COMM_NULL else _links(leaders, host)
+    whole = {"size": world.size, "sizes": sizes, "hosts": hosts, "links": links}
+    return whole if world.rank == 0 else None
+
+
+def _links(leaders: Any, host: str) -> list[dict[str, Any]]:
+    """Times of all pairs of leaders, or of neighbours where there are many; on rank 0."""
+    count = leaders.size
+    if count <= _ALL_PAIRS_OF:
+        pairs = list(itertools.combinations(range(count), 2))
+    else:
+        pairs = [(one, (one + 1) % count) for one in range(count)]
+    names = leaders.allgather(host)
+    found = []
+    for pair in pairs:
+        leaders.Barrier()
+        if leaders.rank in pair:
+            small_s, large_s = (_one_way_s(leaders, pair, one) for one in (8, _LINK_BYTES))
+            if leaders.rank == pair[0]:
+                told = {"nodes": [names[one] for one in pair], "latency_s": small_s}
+                found.append({**told, "bytes_per_s": _LINK_BYTES / large_s})
+    return [one for told in leaders.allgather(found) for one in told]
+
+
+def _one_way_s(leaders: Any, pair: tuple[int, int], size_bytes: int) -> float:
+    """Half of a round trip between two ranks, the median of some."""
+    import numpy as np
+
+    first, second = pair
+    values = np.zeros(size_bytes, dtype=np.uint8)
+    seconds = []
+    for _ in range(_REPEATS[size_bytes]):
+        started_s = time.perf_counter()
+        if leaders.rank == first:
+            leaders.Send(values, second)
+            leaders.Recv(values, second)
+        else:
+            leaders.Recv(values, first)
+            leaders.Send(values, first)
+        seconds.append((time.perf_counter() - started_s) / 2)
+    return float(np.median(seconds))
 
 
 def _first_horovod() -> tuple[str, Any]:
@@ -153,6 +224,8 @@ def main() -> None:
         "horovod": horovod,
         "allreduce-mpi": allreduce_mpi,
         "allreduce-horovod": allreduce_horovod,
+        "nodes": nodes,
+        "size": size,
     }
     question = sys.argv[1] if len(sys.argv) == 2 else ""
     if question not in questions:

@@ -56,6 +56,17 @@ def test_a_failed_check_ends_with_exit_code_1(
     assert json.loads(capsys.readouterr().out)["checks"][0]["fix"] == "put in"
 
 
+def test_options_of_a_request_are_words_numbers_or_lists() -> None:
+    words = ["nodes=2", "partition=debug", "mem_gb=1.5", 'setup=["module load cuda"]', 'qos="long"']
+    assert cli._options(words) == {
+        "nodes": 2,
+        "partition": "debug",
+        "mem_gb": 1.5,
+        "setup": ["module load cuda"],
+        "qos": "long",
+    }
+
+
 def test_clusters_are_listed_one_a_line(
     stopped: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

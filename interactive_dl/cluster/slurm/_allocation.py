@@ -7,7 +7,7 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM, engine_command
 
 if TYPE_CHECKING:
     import ipyparallel
+
+    from interactive_dl.cluster._doctor import Report
 
 _LOG = logging.getLogger("interactive_dl.cluster")
 _POLL_S = 0.05
@@ -77,14 +79,6 @@ class SlurmAllocation:
 
     def job_script(self) -> str:
         request, options = self._request, self._options
-        # Over several hosts nobody would tell the others of a death, and they would wait for ever:
-        # mpiexec ends them instead.
-        mpiexec = mpiexec_arguments(
-            request.engines,
-            bind=options.binding == "core",
-            threads=request.cpus_per_engine,
-            fault_tolerant=request.nodes == 1,
-        )
         return script.job_script(
             request,
             name=self._places.cluster_id,
@@ -92,13 +86,35 @@ class SlurmAllocation:
             prefix=Path(sys.prefix),
             scratch=self._places.volatile,
             environment=_engine_environment(self._places, options, request),
-            command=steward_command(
-                self._places.folder,
-                request.engines_per_node,
-                [*mpiexec, *engine_command(self._places.folder)],
-                restart=request.restart,
-            ),
+            command=self._command(),
         )
+
+    def _command(self) -> Sequence[str]:
+        """What the job runs on its first node."""
+        return steward_command(
+            self._places.folder,
+            self._request.engines_per_node,
+            [*self._mpiexec(), *engine_command(self._places.folder)],
+            restart=self._request.restart,
+        )
+
+    def _mpiexec(self) -> tuple[str, ...]:
+        """The command that starts ranks.
+
+        Over several hosts nobody would tell the others of a death, and they would wait for ever:
+        mpiexec ends them instead.
+        """
+        return mpiexec_arguments(
+            self._request.engines,
+            bind=self._options.binding == "core",
+            threads=self._request.cpus_per_engine,
+            fault_tolerant=self._request.nodes == 1,
+        )
+
+    async def examine(self) -> Report:
+        from interactive_dl.cluster.slurm.preflight import examine
+
+        return await examine(self._places.ipython_folder, self._options)
 
     def check(self) -> None:
         self.outcome = None
@@ -107,7 +123,7 @@ class SlurmAllocation:
         _LOG.debug("Controller and recorder listen on %s.", self.address)
 
     async def start_engines(
-        self, launched: ipyparallel.Cluster, described: Description
+        self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
         file = self._places.folder / "job.sh"
         file.write_text(self.job_script())
@@ -121,6 +137,7 @@ class SlurmAllocation:
         except AllocationError as error:
             self.outcome = State("refused", str(error))
             raise
+        WATCH.add(self._job)
         return replace(described, job=self._job)
 
     async def await_granted(self) -> None:

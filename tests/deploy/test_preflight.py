@@ -1,0 +1,72 @@
+"""The doctor on compute nodes of a real Slurm, fit ones and ones that are asked for wrongly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import interactive_dl as idl
+
+# Its ranks each start alone, as under the mpiexec of another MPI.
+FAKE_MPIEXEC = f"""#!{sys.executable}
+import subprocess, sys
+if "--version" in sys.argv:
+    print("HYDRA build details:\\n    Version:                                 5.0.2")
+else:
+    program = sys.argv[sys.argv.index({sys.executable!r}):]
+    sys.exit(max(subprocess.call(program) for _ in range(2)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_ipython_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    yield tmp_path
+    assert not [path for path in tmp_path.rglob("*") if "preflight" in path.name]
+    assert not _output(["squeue", "--noheader"])
+    assert not _output(["srun", "--nodes=4", "sh", "-c", "ls /dev/shm"])
+
+
+def test_fit_nodes_pass_with_their_figures() -> None:
+    report = idl.Cluster("slurm", nodes=2, engines_per_node=2, walltime_min=5).doctor()
+    assert [one for one in report.checks if not one.ok] == []
+    found = {one.name: one.value for one in report.checks}
+    assert found["nodes"] == "n1, n2"
+    assert found["ranks"] == "2 on n1, 2 on n2"
+    assert "10.77.0.1 on login" in found["address of controller"]
+    assert "GB/s at least (n1-n2)" in found["links between nodes"]
+    assert found["allreduce, all nodes"].startswith("4 ranks: 8 B")
+
+
+def test_a_controller_on_localhost_and_worlds_of_size_1_are_diagnosed(tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "mpiexec"
+    fake.parent.mkdir()
+    fake.write_text(FAKE_MPIEXEC)
+    fake.chmod(0o755)
+    path = os.pathsep.join([str(fake.parent), os.environ["PATH"]])
+    asked = {"nodes": 2, "walltime_min": 5, "interface": "lo"}
+    report = idl.Cluster("slurm", environment={"PATH": path}, **asked).doctor()
+    failed = {one.name: one for one in report.checks if not one.ok}
+    assert set(failed) >= {"address of controller", "one MPI", "allreduce, all nodes"}
+    assert "which on n1, n2 is the node itself" in failed["address of controller"].cause
+    assert "interface='eth0' (10.77.0.1)" in failed["address of controller"].fix
+    assert "is of MPICH 5.0.2" in failed["one MPI"].cause
+    assert "alone in a world of size 1" in failed["allreduce, all nodes"].cause
+
+
+def test_a_folder_that_nodes_do_not_see_is_diagnosed() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", "/dev/shm/of-this-host-alone")
+        report = idl.Cluster("slurm", nodes=1, walltime_min=5).doctor()
+    assert not report.ok
+    assert "do not see it" in str(report) or "IPYTHONDIR" in str(report)
+
+
+def _output(words: list[str]) -> str:
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=30)
+    return done.stdout.strip()
