@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ipyparallel
 
     from interactive_dl.cluster._client import Client
+    from interactive_dl.cluster._doctor import Report
 
 _LOG = logging.getLogger("interactive_dl.cluster")
 _STOP_GRACE_S = 3.0
@@ -226,6 +227,23 @@ class Cluster:
         """``heal`` without blocking the caller's loop."""
         await self._background.run_async(self._heal(timeout_s, wait_for_busy, sponsor))
         return self
+
+    def doctor(self) -> Report:
+        """Look at the machines that its engines would be on; nothing of the cluster is started.
+
+        With a scheduler a short job with the cluster's own request looks at its nodes: whether they
+        reach this host and see its folder, their clocks, versions and MPI, a world of ranks over
+        all of them, and how fast they reach each other.
+
+        Raises:
+            AllocationRefusedError: the scheduler does not take such a job.
+            SchedulerError: it does not answer.
+        """
+        return self._background.run(self._allocation.examine())
+
+    async def doctor_async(self) -> Report:
+        """``doctor`` without blocking the caller's loop."""
+        return await self._background.run_async(self._allocation.examine())
 
     def close(self) -> None:
         """Let go of the cluster; it goes on without this process."""
