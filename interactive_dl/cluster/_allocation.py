@@ -68,9 +68,13 @@ class Allocation(Protocol):
         ...
 
     async def start_engines(
-        self, launched: ipyparallel.Cluster, described: Description
+        self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
         """Ask for room and engines, behind a controller that is up.
+
+        Args:
+            launched: the controller, where this process has started it.
+            described: the cluster.
 
         Returns:
             The description, with what was started.
@@ -107,6 +111,18 @@ class Allocation(Protocol):
 
     def state(self, engines: State) -> State:
         """The state of a cluster, where all that its engines tell is ``engines``."""
+        ...
+
+    def world(self) -> tuple[int, ...]:
+        """Ids of the engines that are there or about to come, by rank; empty before it is known."""
+        ...
+
+    def renewed(self, changes: Mapping[str, Any]) -> Options:
+        """How a follow-on of this allocation is to be started.
+
+        Raises:
+            RequestError: unknown options, or there is nothing to renew.
+        """
         ...
 
     async def end(self) -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from interactive_dl.cluster import _beside, _processes, _starting, _status
-from interactive_dl.cluster._allocation import kind
+from interactive_dl.cluster._allocation import Allocation, kind
 from interactive_dl.cluster._background import BackgroundLoop
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places, ipython_folder, known_ids
@@ -24,6 +24,7 @@ from interactive_dl.errors import (
     ClusterNotFoundError,
     ClusterNotRunningError,
     EnginesNotRegisteredError,
+    SchedulerError,
 )
 from interactive_dl.telemetry import exits
 from interactive_dl.telemetry.journal import runs_folder
@@ -60,8 +61,9 @@ class Cluster:
             ``runs`` in the current folder.
         request: what to ask Slurm for, over the profiles of site and user (``idl profile``):
             nodes, engines_per_node, cpus_per_engine, gpus_per_engine, mem_gb, walltime_min,
-            partition, account, qos, constraint, reservation, setup, extra_directives,
-            omit_directives, interface; ``cluster.slurm.request.Request`` says what they mean.
+            warn_min, restart, partition, account, qos, constraint, reservation, setup,
+            extra_directives, omit_directives, interface; ``cluster.slurm.request.Request`` says
+            what they mean.
 
     Raises:
         RequestError: an unknown place or option, or a value that makes no sense.
@@ -103,6 +105,8 @@ class Cluster:
         self._launched: ipyparallel.Cluster | None = None
         self._client: Client | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._follow_on: Allocation | None = None
         self._is_unwanted = False
         self._runs: Runs | None = None
         self._ever_registered: set[int] = set()
@@ -200,6 +204,33 @@ class Cluster:
         await self.stop_async()
         return await self.start_async()
 
+    def renew(self, **changes: Any) -> Self:
+        """Ask Slurm for a follow-on allocation, and let go on there what runs here.
+
+        Controller and recorder stay, engines are new and have new ids. This waits for nodes as long
+        as it takes; an interrupt gives it up, and all is as before. If the old job still runs then,
+        its trainings write a checkpoint and stop, its searches let go of their engines, and it
+        ends. Runs that had not come to their end go on from their checkpoints: the cells that their
+        engines had run are run again. For what had no ``engine.callbacks(..., checkpoint=...)`` the
+        log says which cell is to be run again. Searches go on by themselves.
+
+        Args:
+            changes: options of the request that are to be others: ``walltime_min=240``.
+
+        Raises:
+            RequestError: an unknown option, or engines on this machine.
+            AllocationError: Slurm refuses, or the job can never start, or has ended.
+            SchedulerError: Slurm does not answer.
+            ClusterError: engines that do not register; a world of the wrong size.
+        """
+        self._background.run(self._renew(changes))
+        return self
+
+    async def renew_async(self, **changes: Any) -> Self:
+        """``renew`` without blocking the caller's loop."""
+        await self._background.run_async(self._renew(changes))
+        return self
+
     def heal(
         self, *, timeout_s: float = 10.0, wait_for_busy: bool = True, sponsor: int | None = None
     ) -> Self:
@@ -295,8 +326,9 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """How many engines it is meant to have."""
-        return self._options.engines
+        """How many engines it is meant to have; fewer after its allocation has lost nodes."""
+        is_started = self._places.description.exists()
+        return _status.size(self._places) if is_started else self._options.engines
 
     @property
     def runs_folder(self) -> Path:
@@ -363,7 +395,13 @@ class Cluster:
             return self._allocation.starting_state(len(self._client.ids) if self._client else 0)
         if self._client is None:
             return self._allocation.outcome or _status.unreached_state(self._places)
-        return self._allocation.state(_status.state(self._places, self._registered))
+        engines = _status.state(self._places, self._registered, self._allocation.after_death)
+        now = self._allocation.state(engines)
+        if self._follow_on is None:
+            return now
+        come = len(set(self._follow_on.world()) & set(self.client.ids))
+        coming = self._follow_on.starting_state(come)
+        return State(now.name, f"{now.reason} Follow-on: {coming}".strip())
 
     @property
     def _registered(self) -> _status.Registered:
@@ -385,7 +423,7 @@ class Cluster:
             await self._connect()
             await self._allocation.await_granted()
             await self._await_engines()
-            _starting.check_world(self._places, self.client, self.size)
+            _starting.check_world(self._places, self.client, self._options.engines)
         except asyncio.CancelledError:
             await self._end()
             if self._is_unwanted:
@@ -400,10 +438,11 @@ class Cluster:
             self._starting = None
 
     async def _stop(self) -> None:
-        if self._starting is not None:
-            self._is_unwanted = True
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
+        for task in (self._starting, self._renewing):
+            if task is not None:
+                self._is_unwanted = True
+                task.cancel()
+                await asyncio.wait([task])
         await self._end()
 
     async def _await_engines(self) -> None:
@@ -411,15 +450,44 @@ class Cluster:
             await _starting.await_engines(
                 self.client,
                 self._places,
-                range(self.size),
+                range(self._options.engines),
                 self._options.start_timeout_s,
                 is_over=self._allocation.is_over,
-                size=self.size,
+                size=self._options.engines,
             )
         except EnginesNotRegisteredError as error:
             if self._allocation.outcome is None:
                 raise
             raise AllocationError(self._allocation.outcome.reason) from error
+
+    async def _renew(self, changes: Mapping[str, Any]) -> None:
+        from interactive_dl.cluster import _renewal
+
+        client, folder = self.client, self._places.folder
+        options = self._allocation.renewed(changes)
+        follow_on = kind(options.where)(self._places, options)
+        follow_on.check()
+        self._renewing, self._follow_on = asyncio.current_task(), follow_on
+        try:
+            described, engines = await _renewal.open_room(follow_on, client, self._places, options)
+            gone = tuple(engine for engine in exits.births(folder) if engine not in engines)
+            if set(gone) & set(client.ids):
+                await _renewal.clear(self._places, self.runs_folder, gone)
+            _renewal.give_back(self._places, gone)
+        except BaseException:
+            await follow_on.end()
+            raise
+        finally:
+            self._renewing = self._follow_on = None
+        described.write(self._places.description)
+        former, self._allocation, self._options = self._allocation, follow_on, options
+        former.let_go()
+        try:
+            await former.end()
+        except SchedulerError as error:
+            _LOG.warning("%s", error)
+        told = await asyncio.to_thread(_renewal.move, client, self._places, engines, gone)
+        _LOG.info("%s", told)
 
     async def _heal(self, timeout_s: float, wait_for_busy: bool, sponsor: int | None) -> None:
         from interactive_dl.cluster import _healing
@@ -481,7 +549,9 @@ class Cluster:
 
     async def _tell_death(self, engine: int) -> None:
         text = await asyncio.to_thread(self._explain_death, engine)
-        if self._client is not None:
+        ended = exits.exits(self._places.folder).get(engine)
+        is_given_back = ended is not None and ended.lost == exits.GIVEN_BACK
+        if self._client is not None and not is_given_back:
             _LOG.warning("%s", text)
 
     def _explain_death(self, engine: int) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from ipyparallel.error import RemoteError
 
 from interactive_dl.cluster import _processes, _remote, _starting, _status
-from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import EnginesNotRegisteredError, HealError
 from interactive_dl.telemetry import exits
@@ -66,7 +65,7 @@ def _survivors(places: Places, living: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _missing(places: Places, survivors: tuple[int, ...]) -> int:
-    return max(0, Description.read(places.description).options.engines - len(survivors))
+    return max(0, _status.size(places) - len(survivors))
 
 
 async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:

@@ -21,6 +21,7 @@ from interactive_dl.cluster.environment import (
     threads_per_rank,
 )
 from interactive_dl.errors import RequestError
+from interactive_dl.telemetry import exits
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -70,8 +71,9 @@ class LocalAllocation:
         )
 
     async def start_engines(
-        self, launched: ipyparallel.Cluster, described: Description
+        self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
+        assert launched is not None
         await _launcher.start_engines(
             launched,
             self._places,
@@ -116,6 +118,15 @@ class LocalAllocation:
 
     def state(self, engines: State) -> State:
         return engines
+
+    def world(self) -> tuple[int, ...]:
+        return exits.world(self._places.folder)
+
+    def renewed(self, changes: Mapping[str, Any]) -> Options:
+        raise RequestError(
+            "An allocation of a scheduler is renewed before its time is over; engines on this"
+            " machine have no such time. For fresh ones, type: cluster.restart()"
+        )
 
     async def end(self) -> None:
         """Nothing: whoever ends the cluster's processes ends mpiexec, too."""

@@ -7,12 +7,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from interactive_dl.cluster import _processes
+from interactive_dl.cluster._allocation import SURVIVED
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
-from interactive_dl.cluster._values import Death, Engine, State, Summary
+from interactive_dl.cluster._values import Death, Engine, State, StateName, Summary
 from interactive_dl.cluster.controller._parts import Parts
-from interactive_dl.cluster.slurm.jobs import ended_state
+from interactive_dl.cluster.slurm.jobs import ended_state, waiting_state
 from interactive_dl.cluster.slurm.watching import look_once
+from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_S = 60.0
@@ -48,9 +50,20 @@ def engines(places: Places, registered: Registered) -> tuple[Engine, ...]:
     )
 
 
+def size(places: Places) -> int:
+    """How many engines a started cluster is to have: fewer where its job has lost nodes."""
+    described = Description.read(places.description)
+    world = World.read(places.folder, described.job) if described.job else None
+    return described.options.engines if world is None else len(world.ids)
+
+
 def deaths(places: Places, registered: Registered) -> tuple[Death, ...]:
-    """All engines that were born and are gone, in the order of their end."""
-    found = (death(places, engine) for engine in _gone(places, registered))
+    """All engines that were born and are gone, in the order of their end, but for those that were
+    given back.
+    """
+    ended = exits.exits(places.folder)
+    given_back = {engine for engine in ended if ended[engine].lost == exits.GIVEN_BACK}
+    found = (death(places, engine) for engine in _gone(places, registered) - given_back)
     return tuple(sorted(found, key=lambda one: (one.ended_at_s or 0.0, one.engine)))
 
 
@@ -63,8 +76,14 @@ def _gone(places: Places, registered: Registered) -> set[int]:
     return gone - set(registered.now)
 
 
-def state(places: Places, registered: Registered) -> State:
-    """What a cluster can do that this process is connected to."""
+def state(places: Places, registered: Registered, after_death: str = SURVIVED) -> State:
+    """What a cluster can do that this process is connected to.
+
+    Args:
+        places: of the cluster.
+        registered: engines that this process knows of.
+        after_death: what becomes of the others when one dies, and what to type.
+    """
     dead = [engine.id for engine in engines(places, registered) if engine.state == "dead"]
     reasons = " ".join(one.headline for one in deaths(places, registered) if one.engine in dead)
     if ended := what_ended(places):
@@ -73,9 +92,9 @@ def state(places: Places, registered: Registered) -> State:
         return State("degraded", f"{restarting} {reasons}".rstrip())
     if not dead:
         return State("ready")
-    if not registered.now:
+    if not registered.now and after_death == SURVIVED:
         return State("failed", f"{reasons} Type: cluster.restart()")
-    return State("degraded", f"{reasons} Type: cluster.heal()")
+    return State("degraded", f"{reasons} {after_death}")
 
 
 def unreached_state(places: Places) -> State:
@@ -91,11 +110,21 @@ def summary(places: Places, is_alive: bool) -> Summary:
     works = is_alive and not (what_ended(places) or what_restarts(places))
     return Summary(
         id=places.cluster_id,
-        state="ready" if works else "degraded" if is_alive else "failed",
+        state=_beginning(places, described) if works else "degraded" if is_alive else "failed",
         engines=len(exits.world(places.folder)) or described.options.engines,
         host=described.host,
         started_at_s=described.started_at_s,
     )
+
+
+def _beginning(places: Places, described: Description) -> StateName:
+    """How far a cluster has come whose processes all live."""
+    if described.options.where == "slurm" and not exits.births(places.folder):
+        job = look_once(described.job) if described.job else None
+        if job is None:
+            return "submitting"
+        return "starting" if job.is_granted else waiting_state(job).name
+    return "ready"
 
 
 def what_ended(places: Places) -> str:

@@ -65,6 +65,7 @@ def unfinished(runs: Path, cluster: Path, gone: Collection[int]) -> tuple[Unfini
     """
     found: list[Unfinished] = []
     seen: set[int] = set()
+    later: set[tuple[str, str]] = set()
     for run, path in reversed(journal.journals(runs).items()):
         try:
             if journal.header(path).cluster != str(cluster):
@@ -73,10 +74,12 @@ def unfinished(runs: Path, cluster: Path, gone: Collection[int]) -> tuple[Unfini
         except JournalError as error:
             _LOG.warning("%s", error)
             continue
-        engines = set(one.engines) if one is not None else set()
-        if one is None or not engines & set(gone):
+        if one is None:
             continue
-        if is_open and not engines & seen:
+        is_gone_on_with = (one.name, one.checkpoint) in later
+        later.add((one.name, one.checkpoint))
+        engines = set(one.engines)
+        if is_open and engines & set(gone) and not engines & seen and not is_gone_on_with:
             found.append(one)
         seen |= engines
     return tuple(reversed(found))

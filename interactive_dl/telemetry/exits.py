@@ -79,6 +79,9 @@ class Exit:
         return f"exit code {self.exit_code}"
 
 
+GIVEN_BACK = "its allocation was given back"
+"""How an engine was lost that nobody needed any more."""
+
 _NUMBERED = re.compile(r"engine-(\d+)\.")
 
 
@@ -130,15 +133,20 @@ def world(folder: Path) -> tuple[int, ...]:
 
     The dead of that world are among them: the living go on in it until it is healed. An engine
     that was born alone, while the others were busy, comes after them, and takes the place of those
-    that had died before.
+    that had died before. Those that were given back have no place in it.
     """
     ended = exits(folder)
     ids: tuple[int, ...] = ()
     for birth in births(folder).values():
         is_alone = len(birth.world) == 1 and bool(ids)
-        kept = [one for one in ids if one not in ended or ended[one].ended_at_s > birth.born_at_s]
+        kept = [one for one in ids if _was_there(ended.get(one), birth.born_at_s)]
         ids = (*kept, birth.engine) if is_alone else birth.world
     return ids
+
+
+def _was_there(ended: Exit | None, at_s: float) -> bool:
+    """Whether an engine that ended so counted at a time."""
+    return ended is None or (ended.ended_at_s > at_s and ended.lost != GIVEN_BACK)
 
 
 def is_united(folder: Path, engines: Collection[int]) -> bool:

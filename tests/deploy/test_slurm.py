@@ -154,6 +154,8 @@ async def _cancel_a_pending_one() -> None:
     while not (pending.state.name == "pending" and "(Resources)" in pending.state.reason):
         assert time.monotonic() < deadline_s, pending.state
         await asyncio.sleep(0.05)
+    summary = next(one for one in idl.Cluster.list() if one.id == pending.id)
+    assert summary.state == "pending"
     began_s = time.monotonic()
     await pending.stop_async()
     assert time.monotonic() - began_s < 2.0

@@ -11,9 +11,10 @@ import pytest
 
 import interactive_dl as idl
 from interactive_dl.telemetry.run import Run
+from tests.deploy import drills
 from tests.deploy.trainings import training
 
-STEP_TIMEOUT_S = 120.0
+Until = Callable[..., None]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,38 +26,83 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_a_training_writes_a_checkpoint_and_stops_before_its_time_is_over(
-    own_folders: Path, until: Callable[..., None]
+def test_what_runs_leaves_before_the_time_is_over_and_goes_on_in_a_follow_on(
+    own_folders: Path, until: Until
 ) -> None:
     with _cluster(nodes=2, walltime_min=1, warn_min=0.75) as cluster:
         run = _train(cluster, "warned", own_folders / "warned.keras", until)
         until(lambda: run.history.ended, "the run stops", timeout_s=50.0)
         _assert_left_in_order(run, "ends in")
         assert "Type: cluster.renew()" in cluster.state.reason
-
-
-def test_a_rank_that_dies_and_a_job_that_is_cancelled_cost_no_more_than_a_moment(
-    own_folders: Path, until: Callable[..., None]
-) -> None:
-    with _cluster(nodes=2) as cluster:
-        run = _train(cluster, "struck", own_folders / "struck.keras", until)
-        _kill(cluster, 1)
-        until(lambda: "SIGKILL" in cluster.state.reason, "the death is named", timeout_s=5.0)
+        cluster.renew(walltime_min=10, warn_min=None)
         again = _resumed(cluster, run, until)
         assert again.history.started.engines == (2, 3)
-        assert again.history.started.first_epoch >= 1
+        assert again.history.started.first_step == run.history.step
         assert cluster.state.name == "ready"
+        assert not cluster.deaths
+        assert len(_jobs()) == 1
+        again.stop()
+        again.wait(30.0)
+        _a_search_moves_to_a_smaller_allocation(cluster, until)
+
+
+def _a_search_moves_to_a_smaller_allocation(cluster: idl.Cluster, until: Until) -> None:
+    search = idl.Search(_objective, {"x": idl.uniform(0, 1)}, metric="loss", name="moved")
+    search.start(cluster, trials=4)
+    until(lambda: len(search.book.running) == 2, "trials run", timeout_s=30.0)
+    cluster.renew(nodes=1)
+    assert search.wait(60.0) == "finished"
+    attempts = [attempt for trial in search.book.trials for attempt in trial.attempts]
+    assert {engine for attempt in attempts for engine in attempt.engines} == {2, 3, 4}
+    assert [trial.crashes for trial in search.book.trials] == [0] * 4
+    assert (cluster.size, cluster.state.name) == (1, "ready")
+    search.close()
+
+
+def test_a_training_goes_on_after_deaths_on_what_is_left_of_its_allocation(
+    own_folders: Path, until: Until, link: Callable[..., None]
+) -> None:
+    with _cluster(nodes=3) as cluster:
+        run = _train(cluster, "struck", own_folders / "struck.keras", until)
+        drills.kill(cluster, 1)
+        until(lambda: "SIGKILL" in cluster.state.reason, "the death is named", timeout_s=5.0)
+        run = _resumed(cluster, run, until)
+        assert run.history.started.engines == (3, 4, 5)
+        assert cluster.state.name == "ready"
+        drills.drain("n3")
+        until(lambda: "n3 is drain" in cluster.state.reason, "the drain is named", timeout_s=5.0)
+        try:
+            link("n2", "down")
+            until(lambda: "No answer from n2" in cluster.state.reason, "it is named", 5.0)
+            run = _resumed(cluster, run, until)
+        finally:
+            link("n2", "up")
+            drills.undrain("n3")
+        assert run.history.started.engines == (6,)
+        assert run.history.started.hosts == ("n1",)
+        assert (cluster.size, list(cluster.client.ids)) == (1, [6])
+        until(lambda: not drills.orphans("n2"), "no orphan is left on n2", timeout_s=30.0)
         subprocess.run(["scancel", "--name", cluster.id], check=True)
-        until(lambda: again.history.ended, "the run stops", timeout_s=5.0)
-        _assert_left_in_order(again, "is cancelled")
+        until(lambda: run.history.ended, "the run stops", timeout_s=5.0)
+        _assert_left_in_order(run, "is cancelled")
         until(lambda: cluster.state.name == "cancelled", "the state says so", timeout_s=10.0)
+
+
+def _objective(trial: Any) -> float:
+    """Some seconds of work."""
+    import time
+
+    for step in range(30):
+        time.sleep(0.1)
+        trial.report(step, loss=trial.params["x"])
+    return float(trial.params["x"])
 
 
 def _cluster(**request: Any) -> idl.Cluster:
     return idl.Cluster("slurm", start_timeout_s=60.0, **{"walltime_min": 10, **request})
 
 
-def _train(cluster: idl.Cluster, name: str, checkpoint: Path, until: Callable[..., None]) -> Run:
+def _train(cluster: idl.Cluster, name: str, checkpoint: Path, until: Until) -> Run:
     """Begin a training on all engines, and wait for its first checkpoint."""
     cluster.client[:].execute(training(name, str(checkpoint)), block=False)
     until(lambda: name in {run.name for run in cluster.runs.summaries()}, f"{name} begins", 60.0)
@@ -64,24 +110,19 @@ def _train(cluster: idl.Cluster, name: str, checkpoint: Path, until: Callable[..
     return cluster.runs[name]
 
 
-def _resumed(cluster: idl.Cluster, run: Run, until: Callable[..., None]) -> Run:
-    """The run that goes on after another, once it has done a step."""
+def _resumed(cluster: idl.Cluster, run: Run, until: Until) -> Run:
+    """The run that goes on after another, from its checkpoint, once it has trained."""
     until(lambda: cluster.runs[run.name].id != run.id, "it begins again", timeout_s=60.0)
     again = cluster.runs[run.name]
-    until(lambda: _trained_epochs(again) > 0, "it trains", 60.0)
+    until(lambda: drills.epochs_since_it_began(again) > 0, "it trains", 60.0)
+    assert again.history.started.first_step >= 1
     return again
 
 
-def _trained_epochs(run: Run) -> int:
-    started = run.history.started
-    return run.history.epoch - started.first_epoch if started is not None else 0
-
-
-def _kill(cluster: idl.Cluster, engine: int) -> None:
-    """End an engine from its own node."""
-    found = next(one for one in cluster.engines if one.id == engine)
-    words = ["srun", f"--nodelist={found.host}", "--overlap", "kill", "-KILL", str(found.pid)]
-    subprocess.run(words, check=True, timeout=30)
+def _jobs() -> list[str]:
+    words = ["squeue", "--noheader", "--states=RUNNING,PENDING", "--format=%i"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=30)
+    return done.stdout.split()
 
 
 def _assert_left_in_order(run: Run, why: str) -> None:

@@ -40,6 +40,7 @@ _POLITE_S = 3.0
 _END_S = 15.0
 _SHOWN_LINES = 8
 _RESTART = "Type: cluster.restart()"
+_RENEW = "Type: cluster.renew() to go on from the last checkpoints, or cluster.restart()"
 _ALL_END = "The others end with it, because they are on several nodes."
 _ALL_BEGIN = f"{_ALL_END} They start again by themselves; what has a checkpoint goes on from there."
 
@@ -156,7 +157,8 @@ class SlurmAllocation:
             await asyncio.sleep(_POLL_S)
 
     def follow(self) -> None:
-        self._job = Description.read(self._places.description).job
+        if not self._job:
+            self._job = Description.read(self._places.description).job
         WATCH.add(self._job)
 
     def look_now(self) -> None:
@@ -188,6 +190,7 @@ class SlurmAllocation:
         return State("starting", f"{started} {jobs.granted_words(job)}")
 
     def state(self, engines: State) -> State:
+        self._move_with_the_cluster()
         job = WATCH.job(self._job)
         if job is not None and job.is_over:
             return self._ended(job)
@@ -200,6 +203,22 @@ class SlurmAllocation:
             said = jobs.granted_words(job)
             return State("ready", f"{said} {world.reason if world else ''}".strip())
         return engines
+
+    def _move_with_the_cluster(self) -> None:
+        """Another process may have renewed the allocation."""
+        now = Description.read(self._places.description).job
+        if now not in (0, self._job):
+            WATCH.remove(self._job)
+            self._job = now
+            WATCH.add(now)
+
+    def world(self) -> tuple[int, ...]:
+        told = World.read(self._places.folder, self._job)
+        return () if told is None else told.ids
+
+    def renewed(self, changes: Mapping[str, Any]) -> Options:
+        request = request_of({**asdict(self._request), **changes})
+        return replace(self._options, engines=request.engines, request=asdict(request))
 
     async def end(self) -> None:
         described = self._places.description
@@ -218,7 +237,7 @@ class SlurmAllocation:
     def _ended(self, job: jobs.Job) -> State:
         ended = jobs.ended_state(job)
         if ended.name != "failed":
-            return State(ended.name, f"{ended.reason} {_RESTART}")
+            return State(ended.name, f"{ended.reason} {_RENEW}")
         folder = self._places.folder
         gone = exits.exits(folder).values()
         if gone:
@@ -229,7 +248,7 @@ class SlurmAllocation:
             cause, log = "", self._log
         lines = "".join(f"\n    {line}" for line in exits.last_lines(log, _SHOWN_LINES))
         shown = f" The end of its log:{lines}" if lines else ""
-        return State("failed", f"{ended.reason}{cause} {_RESTART}.{shown}")
+        return State("failed", f"{ended.reason}{cause} {_RENEW}.{shown}")
 
 
 def _engine_environment(places: Places, options: Options, request: Request) -> dict[str, str]:

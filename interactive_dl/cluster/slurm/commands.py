@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import socket
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,9 @@ _NO_SUCH_JOB = "Invalid job id"
 # A hub's tokens, another cluster's keys, and the job that the notebook itself may run in.
 _KEPT_BACK = ("JUPYTER", "JPY_", "CONFIGPROXY_", "IPP_", "SLURM_", "OMPI_", "PMIX_", "PRTE_")
 _CONTROLLER = re.compile(r"^SlurmctldHost\[0\]\s*=\s*([^\s(]+)(?:\((.+)\))?", re.MULTILINE)
+_SLURMD_PORT = re.compile(r"^SlurmdPort\s*=\s*(\d+)", re.MULTILINE)
+_NODE_ADDRESS = re.compile(r"\bNodeAddr=(\S+)")
+_NODE_PORT = re.compile(r"\bPort=(\d+)")
 _ANY_PORT = 9
 KEEPER = "keeper"
 """Name of the step that cleans a job's nodes up in the end."""
@@ -72,8 +77,11 @@ def end_steps(job: int, *, keep: str) -> None:
     rows = (line.strip().partition("|") for line in _run(words, _TIMEOUT_S).stdout.splitlines())
     kept = {keep, "batch", "extern"}
     steps = [step for step, _, name in rows if name not in kept]
-    if steps:
-        _run(["scancel", "--signal=KILL", *steps], _TIMEOUT_S)
+    if steps:  # nobody waits: a node that is lost makes that take long
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(
+            ["scancel", "--signal=KILL", *steps], stdin=quiet, stdout=quiet, stderr=quiet
+        )
 
 
 def listing(ids: Collection[int]) -> dict[int, jobs.Job]:
@@ -87,7 +95,46 @@ def listing(ids: Collection[int]) -> dict[int, jobs.Job]:
     done = _run([*words, f"--jobs={numbers}"], _TIMEOUT_S)
     if done.returncode != 0 and _NO_SUCH_JOB not in done.stderr:
         raise SchedulerError(f"Slurm does not answer. squeue says: {_text(done)}")
-    return jobs.parse(done.stdout)
+    return _with_nodes(jobs.parse(done.stdout))
+
+
+@functools.lru_cache(maxsize=100)
+def node_names(listed: str) -> tuple[str, ...]:
+    """Node names of Slurm's list, such as ``n[1-4]``."""
+    return tuple(_run(["scontrol", "show", "hostnames", listed], _TIMEOUT_S).stdout.split())
+
+
+def unfit_nodes(nodes: Collection[str]) -> dict[str, str]:
+    """Nodes on which Slurm starts nothing any more, with its words for each."""
+    words = ["sinfo", "--noheader", "--Node", f"--nodes={','.join(nodes)}"]
+    done = _run([*words, f"--format={jobs.NODES_FORMAT}"], _TIMEOUT_S)
+    return jobs.parse_nodes(done.stdout)
+
+
+def slurmd_places(nodes: Collection[str]) -> dict[str, tuple[str, int]]:
+    """Address and port of each node's slurmd; nodes that Slurm does not describe are left out."""
+    config = _run(["scontrol", "show", "config"], _TIMEOUT_S).stdout
+    usual = _SLURMD_PORT.search(config)
+    found = {}
+    for node in nodes:
+        described = _run(["scontrol", "show", "node", node], _TIMEOUT_S).stdout
+        address = _NODE_ADDRESS.search(described)
+        port = _NODE_PORT.search(described) or usual  # told where it is not the usual one
+        if address is not None and port is not None:
+            found[node] = (address[1], int(port[1]))
+    return found
+
+
+def _with_nodes(found: dict[int, jobs.Job]) -> dict[int, jobs.Job]:
+    """Jobs, and which nodes of those that run are unfit."""
+    names = {job.id: node_names(job.nodes) for job in found.values() if job.state == "RUNNING"}
+    if not names:
+        return found
+    unfit = unfit_nodes([node for nodes in names.values() for node in nodes])
+    for job, nodes in names.items():
+        of_it = {node: words for node, words in unfit.items() if node in nodes}
+        found[job] = replace(found[job], unfit=of_it)
+    return found
 
 
 def listen_address(interface: str | None) -> str:

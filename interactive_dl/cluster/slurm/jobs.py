@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from interactive_dl.cluster._values import State
 
 LISTING_FORMAT = "%i|%T|%r|%S|%L|%N"
 """Format of squeue for ``parse``: one line for each job, the same in every version of Slurm."""
 
+NODES_FORMAT = "%N|%T|%E"
+"""Format of sinfo for ``parse_nodes``: one line for each node."""
+
+_UNFIT = ("down", "drain", "fail", "maint", "unknown", "power", "reboot")
 _NEVER = {
     "AccountNotAllowed": "the account may not use the partition",
     "BadConstraints": "no node has what was asked for",
@@ -63,6 +68,7 @@ class Job:
         starts_at: when it started or is expected to, local time as ISO 8601; empty if unknown.
         left_s: seconds until Slurm ends it; None where there is no limit.
         nodes: its nodes, such as ``n[1-2]``.
+        unfit: those on which Slurm starts nothing any more, with its words for each.
     """
 
     id: int
@@ -71,6 +77,7 @@ class Job:
     starts_at: str = ""
     left_s: float | None = None
     nodes: str = ""
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_granted(self) -> bool:
@@ -88,6 +95,21 @@ def parse(text: str) -> dict[int, Job]:
     split = (line.strip().split("|") for line in text.splitlines())
     jobs = [_job(*fields) for fields in split if len(fields) == 6 and fields[0].isdigit()]
     return {job.id: job for job in jobs}
+
+
+def parse_nodes(text: str) -> dict[str, str]:
+    """Nodes of a listing in ``NODES_FORMAT`` that start nothing any more: state and reason."""
+    rows = (line.strip().split("|", 2) for line in text.splitlines())
+    return {
+        node: state if reason in ("", "none", "None") else f"{state} ({reason})"
+        for node, state, reason in (row for row in rows if len(row) == 3)
+        if is_unfit(state)
+    }
+
+
+def is_unfit(state: str) -> bool:
+    """Whether a node in this state of Slurm's (``idle``, ``draining*``) starts nothing."""
+    return state.endswith("*") or any(word in state.lower() for word in _UNFIT)
 
 
 def _job(number: str, state: str, reason: str, starts: str, left: str, nodes: str) -> Job:
@@ -146,9 +168,10 @@ def ended_state(job: Job) -> State:
 
 def granted_words(job: Job) -> str:
     """Nodes and time left of a running job."""
-    if job.left_s is None:
-        return f"Job {job.id} on {job.nodes}, without a time limit."
-    return f"Job {job.id} on {job.nodes}, {duration(job.left_s)} left."
+    left = "without a time limit" if job.left_s is None else f"{duration(job.left_s)} left"
+    unfit = ", ".join(f"{node} is {words}" for node, words in job.unfit.items())
+    shown = f" {unfit}: Slurm starts nothing more there." if unfit else ""
+    return f"Job {job.id} on {job.nodes}, {left}.{shown}"
 
 
 def duration(seconds: float) -> str:

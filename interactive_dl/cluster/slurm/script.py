@@ -83,6 +83,8 @@ def _values(request: Request, name: str, log: Path) -> dict[str, str]:
         "job-name": name,
         # A percent sign would begin one of sbatch's own words.
         "output": str(log).replace("%", "%%"),
+        # A follow-on job goes on with the file.
+        "open-mode": "append",
         "nodes": str(request.nodes),
         "ntasks-per-node": str(request.engines_per_node),
         "cpus-per-task": str(request.cpus_per_engine),

@@ -119,6 +119,17 @@ def test_the_world_is_that_of_the_youngest_engine(three: Places) -> None:
     assert exits.world(three.folder) == (0, 2, 3)
 
 
+def test_engines_that_were_given_back_are_not_of_the_world(places: Places) -> None:
+    _born(places, 0, 0, 1)
+    _born(places, 1, 0, 1)
+    _born(places, 2, 2, born_at_s=10.0)
+    for engine in (0, 1):
+        birth = exits.births(places.folder)[engine]
+        exits.record_loss(places.folder, birth, exits.GIVEN_BACK)
+    assert exits.world(places.folder) == (2,)
+    assert _status.deaths(places, _status.Registered((2,), (0, 1, 2))) == ()
+
+
 def test_an_engine_that_was_born_alone_takes_the_place_of_the_dead(three: Places) -> None:
     _exit_at(three, 1, 20.0)
     _born(three, 3, 3, born_at_s=30.0)

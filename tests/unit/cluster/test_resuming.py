@@ -22,9 +22,9 @@ def _write(runs: Path, run: str, *told: events.AnyEvent, cluster: Path = CLUSTER
     writer.close()
 
 
-def _started(*engines: int) -> events.Started:
+def _started(*engines: int, name: str = "rpv") -> events.Started:
     hosts = ("n1",) * len(engines)
-    return events.Started("rpv", engines, hosts, 3, source="cells", resumes_from="/a.keras")
+    return events.Started(name, engines, hosts, 3, source="cells", resumes_from="/a.keras")
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,16 @@ def test_what_had_ended_does_not(tmp_path: Path, ends: tuple[events.AnyEvent, ..
 def test_of_one_engine_only_the_latest_run_counts(tmp_path: Path) -> None:
     lost = events.Ended("lost")
     _write(tmp_path, "rpv-20260101-000000-0001", _started(0, 1), lost)
-    _write(tmp_path, "rpv-20260101-000001-0002", _started(0), events.Ended("finished"))
-    _write(tmp_path, "rpv-20260101-000002-0003", _started(2, 3), lost)
+    _write(tmp_path, "cnn-20260101-000001-0002", _started(0, name="cnn"), events.Ended("finished"))
+    _write(tmp_path, "gan-20260101-000002-0003", _started(2, 3, name="gan"), lost)
     found = unfinished(tmp_path, CLUSTER, (0, 1, 2, 3))
     assert [one.engines for one in found] == [(2, 3)]
+
+
+def test_what_has_gone_on_since_does_not_begin_a_third_time(tmp_path: Path) -> None:
+    _write(tmp_path, "rpv-20260101-000000-0001", _started(0, 1), events.Ended("lost"))
+    _write(tmp_path, "rpv-20260101-000001-0002", _started(2, 3), events.Ended("finished"))
+    assert unfinished(tmp_path, CLUSTER, (0, 1, 2, 3)) == ()
 
 
 def test_runs_of_others_and_on_living_engines_are_left_alone(tmp_path: Path) -> None:

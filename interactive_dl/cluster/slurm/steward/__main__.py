@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from interactive_dl.cluster.slurm.steward import _nodes
+from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.steward._steward import Steward
 
 
@@ -22,7 +22,7 @@ def main(words: Sequence[str] | None = None) -> int:
     steward = Steward(
         job=int(os.environ["SLURM_JOB_ID"]),
         folder=options.folder,
-        nodes=_nodes.names(os.environ["SLURM_JOB_NODELIST"]),
+        nodes=commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
         per_node=options.per_node,
         command=options.command,
         restart=options.restart,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from types import FrameType
 
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.steward import _nodes
-from interactive_dl.cluster.slurm.worlds import World, is_to_end
+from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
 from interactive_dl.errors import RecorderUnreachableError, SchedulerError
 from interactive_dl.telemetry import _address, exits, supervisor, wire
 from interactive_dl.telemetry.feed import ask
@@ -64,7 +65,7 @@ class Steward:
         self._warning = ""
         self._heard: list[int] = []
         self._patience = supervisor.Patience(_WORLDS, _WITHIN_S)
-        self._silence = _nodes.Silence(_nodes.places(nodes) if len(nodes) > 1 else {})
+        self._silence = _nodes.Silence(commands.slurmd_places(nodes) if len(nodes) > 1 else {})
         self._silent: dict[str, float] = {}
         self._look_at_exits_s = 0.0
         self._broken_since_s: float | None = None
@@ -78,14 +79,15 @@ class Steward:
         """
         for number in (signal.SIGUSR1, signal.SIGTERM):
             signal.signal(number, self._hear)
-        nodes = self._nodes
+        nodes, world = self._nodes, World(self._job, (), ())
         gone: tuple[int, ...] = ()
         while True:
-            world = World(self._job, self._claim(nodes), nodes)
+            world = replace(world, ids=self._claim(nodes), hosts=nodes)
             world.write(self._folder)
             code = self._look_after(world, gone)
             gone = (*gone, *world.ids)
-            if code == 0 or self._is_to_end or not self._restart or self._warning:
+            has_left = self._has_left(world)
+            if has_left or self._is_to_end or not self._restart or self._warning:
                 break
             self._bury(world)
             fit = self._fit_nodes()
@@ -96,9 +98,10 @@ class Steward:
                 break
             _LOG.warning("%s It starts again on %s.", why, ", ".join(fit))
             reason = f"{why} Engines start again on {', '.join(fit)}."
-            replace(world, stage="restarting", reason=reason).write(self._folder)
-            nodes = fit
-        return 0 if self._is_to_end else code if code >= 0 else 128 - code
+            nodes, world = fit, replace(world, stage="restarting", reason=reason)
+        if has_left or self._is_to_end:
+            return 0
+        return 128 - code if code < 0 else code or 1  # Open MPI may lose a node and say 0
 
     # -- one world --------------------------------------------------------------------------------
 
@@ -113,13 +116,18 @@ class Steward:
                 self._abort(process)
                 continue
             self._warn(world)
-            noted = self._note(noted, self._look())
-            is_cut = any(self._silent.get(node, 0.0) > _LOST_S for node in world.hosts)
-            if is_cut or self._is_broken(world):
+            silent = self._look(world)
+            noted = self._note(noted, silent)
+            if max(silent.values(), default=0.0) > _LOST_S or self._is_broken(world):
                 self._abort(process)
         if resuming is not None and resuming.poll() is None:
             resuming.kill()
         return code
+
+    def _has_left(self, world: World) -> bool:
+        """Whether all engines have ended because somebody asked them to."""
+        told = exits.exits(self._folder)
+        return all(engine in told and told[engine].exit_code == 0 for engine in world.ids)
 
     def _start(self, world: World) -> subprocess.Popen[bytes]:
         hosts = ",".join(f"{node}:{self._per_node}" for node in world.hosts)
@@ -133,7 +141,11 @@ class Steward:
             "--world",
             ",".join(map(str, world.ids)),
         ]
-        return subprocess.Popen(words, preexec_fn=_be_deaf, stdin=subprocess.DEVNULL)
+        # Of a world that has ended some steps may take a while to go.
+        environment = {**os.environ, "SLURM_OVERLAP": "1"}
+        return subprocess.Popen(
+            words, env=environment, preexec_fn=_be_deaf, stdin=subprocess.DEVNULL
+        )
 
     def _claim(self, nodes: Sequence[str]) -> tuple[int, ...]:
         return exits.claim_ids(self._folder, len(nodes) * self._per_node)
@@ -172,12 +184,13 @@ class Steward:
 
     # -- nodes ------------------------------------------------------------------------------------
 
-    def _look(self) -> dict[str, float]:
-        """For how long each node has been silent, as far as is known; asks again beside."""
+    def _look(self, world: World) -> dict[str, float]:
+        """For how long which nodes have been silent, as far as is known; asks again beside."""
         if self._silence.places and (self._looker is None or not self._looker.is_alive()):
             self._looker = threading.Thread(target=self._ask_nodes, name="nodes", daemon=True)
             self._looker.start()
-        return {node: for_s for node, for_s in self._silent.items() if for_s > _NAMED_S}
+        known = self._silent
+        return {node: known[node] for node in world.hosts if known.get(node, 0.0) > _NAMED_S}
 
     def _ask_nodes(self) -> None:
         self._silent = self._silence.look()
@@ -185,7 +198,7 @@ class Steward:
 
     def _fit_nodes(self) -> tuple[str, ...]:
         """Nodes to start engines on: neither out of service nor silent."""
-        unfit = _nodes.unfit(self._nodes)
+        unfit = commands.unfit_nodes(self._nodes)
         silent = self._silence.look() if self._silence.places else {}
         return tuple(
             node for node in self._nodes if node not in unfit and not silent.get(node, 0.0)
@@ -203,8 +216,10 @@ class Steward:
 
     def _note(self, world: World, silent: dict[str, float]) -> World:
         """Leave word of what is new."""
-        stage = world.stage
-        if silent:
+        stage: Stage = "running"
+        if world.stage == "restarting" and not set(world.ids) <= set(exits.births(self._folder)):
+            stage, reason = "restarting", world.reason
+        elif silent:
             reason = (
                 f"No answer from {', '.join(sorted(silent))}; after {_LOST_S:g} s engines are"
                 " started again without it."

@@ -34,6 +34,7 @@ def test_the_least_that_is_asked_for() -> None:
     assert _directives(_script()) == [
         "--job-name=idl-1",
         "--output=/home/a/50%%/job.log",
+        "--open-mode=append",
         "--nodes=1",
         "--ntasks-per-node=1",
         "--cpus-per-task=1",
@@ -62,7 +63,7 @@ def test_all_that_can_be_asked_for() -> None:
             extra_directives=["--exclusive"],
         )
     )
-    assert written[2:] == [
+    assert written[3:] == [
         "--nodes=2",
         "--ntasks-per-node=4",
         "--cpus-per-task=8",
@@ -98,7 +99,7 @@ def test_what_a_site_refuses_is_omitted() -> None:
 
 
 def test_only_what_would_be_written_can_be_omitted() -> None:
-    with pytest.raises(RequestError, match=r"got mem\. Written are: job-name, output, nodes"):
+    with pytest.raises(RequestError, match=r"got mem\. Written are: job-name, output, open"):
         _script(omit_directives=["mem"])
 
 

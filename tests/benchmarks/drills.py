@@ -1,0 +1,229 @@
+"""Ranks and nodes that are lost during a training, on a virtual centre.
+
+    python -m deploy.virtual --nodes 3 python tests/benchmarks/drills.py [--count N]
+
+Three engines on three nodes train. A rank is killed, or a node is cut off the network, or a node is
+drained and a rank killed. The training must go on from its last checkpoint, on what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from report import machine  # noqa: E402
+
+import interactive_dl as idl  # noqa: E402
+from deploy.virtual import NETWORKS_VARIABLE  # noqa: E402
+from deploy.virtual.hosts import set_link  # noqa: E402
+from interactive_dl.telemetry.run import Run  # noqa: E402
+from tests.deploy import drills  # noqa: E402
+from tests.deploy.trainings import training  # noqa: E402
+
+DOCS = ROOT / "docs"
+COMMAND = ".venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py"
+KINDS = ("a rank is killed", "a node is cut off", "a node is drained, then a rank is killed")
+TIMEOUT_S = 120.0
+NODE = "n2"
+
+
+class Drill(NamedTuple):
+    """What came of one.
+
+    Attributes:
+        kind: of ``KINDS``.
+        named_s: until the cluster's state named rank or node; of a drain, until it named that.
+        resumed_s: from the blow until the training had begun again on other engines.
+        trained_s: from the blow until it had trained an epoch more.
+        engines: how many it went on with.
+        epochs_lost: that it had trained since its last checkpoint.
+        orphans: processes of engines on the node once it could be reached again.
+        stopped_s: how long ``cluster.stop()`` took.
+    """
+
+    kind: str
+    named_s: float
+    resumed_s: float
+    trained_s: float
+    engines: int
+    epochs_lost: int
+    orphans: int
+    stopped_s: float
+
+
+def link(state: str) -> None:
+    """Take the node off the network, or put it back."""
+    set_link(json.loads(os.environ[NETWORKS_VARIABLE])[NODE], state)  # type: ignore[arg-type]
+
+
+def until(condition: Callable[[], Any], what: str) -> float:
+    """Wait for it; seconds.
+
+    Raises:
+        TimeoutError: it does not come.
+    """
+    began_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - began_s > TIMEOUT_S:
+            raise TimeoutError(what)
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+@contextmanager
+def trained(folder: Path) -> Iterator[tuple[idl.Cluster, Run]]:
+    """Three engines that train, and have written a checkpoint."""
+    checkpoint = folder / "drill.keras"
+    cluster = idl.Cluster("slurm", nodes=3, walltime_min=10, runs=folder / "runs").start()
+    try:
+        cell = training("drill", str(checkpoint), samples=480)
+        cluster.client[:].execute(cell, block=False)
+        until(checkpoint.exists, "a checkpoint")
+        run = cluster.runs["drill"]
+        until(lambda: run.history.epoch >= 2, "two epochs")
+        yield cluster, run
+    finally:
+        cluster.stop()
+
+
+def drill(kind: str) -> Drill:
+    """Strike once."""
+    with tempfile.TemporaryDirectory(prefix="idl-drill-") as folder:  # noqa: SIM117 - in turn
+        with trained(Path(folder)) as (cluster, run):
+            struck_s, named_s = strike(kind, cluster)
+            until(lambda: cluster.runs["drill"].id != run.id, f"{kind}: it begins again")
+            resumed_s = time.monotonic() - struck_s
+            again = cluster.runs["drill"]
+            until(lambda: drills.epochs_since_it_began(again) > 0, f"{kind}: it trains")
+            trained_s = time.monotonic() - struck_s
+            started = again.history.started
+            assert started is not None
+            lost = run.history.epoch - started.first_epoch
+            mend(kind)
+            left = orphans(cluster)
+            began_s = time.monotonic()
+            cluster.stop()
+            stopped_s = time.monotonic() - began_s
+    return Drill(kind, named_s, resumed_s, trained_s, len(started.engines), lost, left, stopped_s)
+
+
+def strike(kind: str, cluster: idl.Cluster) -> tuple[float, float]:
+    """When, by the monotonic clock, and for how long nobody knew."""
+    named: float | None = None
+    if kind == KINDS[2]:
+        drills.drain(NODE)
+        named = until(lambda: f"{NODE} is drain" in cluster.state.reason, "the drain is named")
+    struck_s = time.monotonic()
+    if kind == KINDS[1]:
+        link("down")
+        named = until(lambda: f"from {NODE}" in cluster.state.reason, "the node is named")
+    else:
+        drills.kill(cluster, 0)
+        seen = until(lambda: "SIGKILL" in cluster.state.reason, "the death is named")
+        named = seen if named is None else named
+    return struck_s, named
+
+
+def mend(kind: str) -> None:
+    """Give the node back to Slurm."""
+    if kind == KINDS[1]:
+        link("up")
+    elif kind == KINDS[2]:
+        drills.undrain(NODE)
+
+
+def orphans(cluster: idl.Cluster) -> int:
+    """Processes on the node of engines that the cluster has no more; they may take a while."""
+    if any(one.host == NODE for one in cluster.engines):
+        return 0  # it has engines again, and they are whom one finds there
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while (found := drills.orphans(NODE)) and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    return len(found)
+
+
+def table(measured: list[Drill]) -> str:
+    """Markdown."""
+    lines = [
+        "| | drills | named, median / most | begun again | trained an epoch more | engines left |"
+        " epochs lost, most | orphans | stop, most |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind in KINDS:
+        ours = [one for one in measured if one.kind == kind]
+        if ours:
+            lines.append(
+                f"| {kind} | {len(ours)} | {_times([one.named_s for one in ours])} |"
+                f" {_times([one.resumed_s for one in ours])} |"
+                f" {_times([one.trained_s for one in ours])} |"
+                f" {', '.join(map(str, sorted({one.engines for one in ours})))} |"
+                f" {max(one.epochs_lost for one in ours)} | {sum(one.orphans for one in ours)} |"
+                f" {max(one.stopped_s for one in ours):.1f} s |"
+            )
+    return "\n".join(lines)
+
+
+def _times(seconds: list[float]) -> str:
+    return f"{median(seconds):.1f} / {max(seconds):.1f} s"
+
+
+def write(measured: list[Drill], failed: list[str]) -> None:
+    """Print the table, and keep it in ``docs/``."""
+    text = table(measured)
+    if failed:
+        text += "\n\nDrills that did not come to their end: " + "; ".join(failed)
+    print(f"\n{text}")
+    today = date.today().isoformat()
+    record = {
+        "date": today,
+        "machine": machine(),
+        "failed": failed,
+        "drills": [one._asdict() for one in measured],
+    }
+    (DOCS / "drill_benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
+    (DOCS / "drill_benchmarks.md").write_text(
+        "# Ranks and nodes that are lost, with MPI under Slurm\n\n"
+        f"Written by `{COMMAND}` on {today}"
+        f" ({machine()}; four virtual hosts share its cores, and start engines as slowly as that"
+        " takes). Three engines on three nodes train a small model, and write a checkpoint every"
+        " epoch of 1 s. Times are from the blow, median / most.\n\n"
+        f"{text}\n\n"
+        "Most of the time until the training begins again is the start of three or two engines with"
+        " TensorFlow on this machine.\n"
+    )
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10, help="drills of each kind")
+    measured, failed = [], []
+    with tempfile.TemporaryDirectory(prefix="idl-ipython-") as ipython:
+        os.environ["IPYTHONDIR"] = ipython
+        for number in range(parser.parse_args().count):
+            for kind in KINDS:
+                try:
+                    measured.append(drill(kind))
+                    print(f"{number + 1}: {measured[-1]}", flush=True)
+                except (TimeoutError, idl.errors.InteractiveDLError) as error:
+                    failed.append(f"{kind}: {error}")
+                    print(f"{number + 1}: {failed[-1]}", flush=True)
+                    mend(kind)
+    write(measured, failed)
+
+
+if __name__ == "__main__":
+    main()

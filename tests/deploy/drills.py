@@ -1,0 +1,53 @@
+"""What may happen to a node of a virtual centre, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import subprocess
+
+import interactive_dl as idl
+from interactive_dl.telemetry.run import Run
+
+_ENGINE = "interactive_dl.engine"
+
+
+def kill(cluster: idl.Cluster, engine: int) -> None:
+    """End an engine, from its own node."""
+    found = next(one for one in cluster.engines if one.id == engine)
+    _on(found.host, "kill", "-KILL", str(found.pid))
+
+
+def drain(node: str) -> None:
+    """Have Slurm start nothing more on a node; what runs there goes on."""
+    _run("scontrol", "update", f"nodename={node}", "state=drain", "reason=drill")
+
+
+def undrain(node: str) -> None:
+    """Have Slurm use a node again."""
+    _run("scontrol", "update", f"nodename={node}", "state=resume")
+
+
+def orphans(node: str) -> list[str]:
+    """Processes of engines on a node: a line of ``ps`` each.
+
+    A node that Slurm does not use yet counts as having one.
+    """
+    try:
+        shown = _on(node, "ps", "-e", "-o", "pid=,args=")
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        return [str(error)]
+    return [line for line in shown.splitlines() if _ENGINE in line]
+
+
+def epochs_since_it_began(run: Run) -> int:
+    """Epochs that a run has trained, those before its checkpoint left out."""
+    started = run.history.started
+    return run.history.epoch - started.first_epoch if started is not None else 0
+
+
+def _on(node: str, *words: str) -> str:
+    return _run("srun", f"--nodelist={node}", "--overlap", "--immediate=5", *words)
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=15)
+    return done.stdout

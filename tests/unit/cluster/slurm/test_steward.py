@@ -1,0 +1,86 @@
+"""What a job's steward makes of its nodes, and leaves on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interactive_dl.cluster.slurm import jobs
+from interactive_dl.cluster.slurm.steward import steward_command
+from interactive_dl.cluster.slurm.steward._nodes import Place, Silence
+from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
+
+
+class _Nodes:
+    """Nodes that answer until they are cut off, at a time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.cut: set[str] = set()
+        places: dict[str, Place] = {name: (name, 6818) for name in ("n1", "n2")}
+        self.silence = Silence(places, lambda place: place[0] not in self.cut, lambda: self.now_s)
+
+    def look(self, after_s: float) -> dict[str, float]:
+        self.now_s += after_s
+        return self.silence.look()
+
+
+def test_a_silent_node_is_told_since_when_until_it_answers_again() -> None:
+    nodes = _Nodes()
+    assert nodes.look(0.0) == {"n1": 0.0, "n2": 0.0}
+    nodes.cut = {"n2"}
+    assert nodes.look(2.0) == {"n1": 0.0, "n2": 2.0}
+    assert nodes.look(1.5) == {"n1": 0.0, "n2": 3.5}
+    nodes.cut = set()
+    assert nodes.look(1.0) == {"n1": 0.0, "n2": 0.0}
+
+
+def test_one_that_never_answered_is_silent_since_it_was_asked_first() -> None:
+    nodes = _Nodes()
+    nodes.cut = {"n1"}
+    nodes.look(0.0)
+    assert nodes.look(3.0)["n1"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("line", "unfit"),
+    [
+        ("n1|idle|none", {}),
+        ("n1|mixed|none", {}),
+        ("n1|draining|a bad fan", {"n1": "draining (a bad fan)"}),
+        ("n1|down*|Not responding", {"n1": "down* (Not responding)"}),
+        ("n1|allocated*|none", {"n1": "allocated*"}),
+        ("slurm_load_node error", {}),
+    ],
+)
+def test_nodes_on_which_nothing_is_started(line: str, unfit: dict[str, str]) -> None:
+    assert jobs.parse_nodes(line) == unfit
+
+
+def test_a_drained_node_is_named_beside_the_time_left() -> None:
+    job = jobs.Job(7, "RUNNING", left_s=300.0, nodes="n[1-2]", unfit={"n2": "draining (a bad fan)"})
+    assert jobs.granted_words(job) == (
+        "Job 7 on n[1-2], 5 min left. n2 is draining (a bad fan): Slurm starts nothing more there."
+    )
+
+
+def test_what_it_says_is_read_as_written(tmp_path: Path) -> None:
+    world = World(7, (4, 5), ("n1", "n2"), "restarting", "Engine 1 has died.")
+    world.write(tmp_path)
+    assert World.read(tmp_path, 7) == world
+    assert World.read(tmp_path, 8) is None
+
+
+def test_it_is_told_to_end_one_job_of_a_cluster(tmp_path: Path) -> None:
+    end(tmp_path, 7)
+    assert is_to_end(tmp_path, 7)
+    assert not is_to_end(tmp_path, 8)
+
+
+def test_its_command_shows_what_it_starts() -> None:
+    words = steward_command(Path("/f"), 2, ["mpiexec", "-n", "4"], restart=True)
+    assert words[3:] == (
+        *("--folder", "/f", "--per-node", "2", "--restart"),
+        *("--", "mpiexec", "-n", "4"),
+    )
