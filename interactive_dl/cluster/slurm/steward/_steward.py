@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from interactive_dl.cluster import _processes
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.steward import _nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
@@ -27,6 +28,7 @@ _LOOK_S = 1.0
 _NAMED_S = 1.5
 _LOST_S = 10.0
 _ENDED_S = 5.0
+_ENGINE = "-m interactive_dl.engine"
 _ABORT_S = 2.0
 _ASK_S = 5.0
 _WORLDS = 4
@@ -122,6 +124,9 @@ class Steward:
                 self._abort(process)
         if resuming is not None and resuming.poll() is None:
             resuming.kill()
+        # An mpiexec that was killed leaves those on its own node behind.
+        marked = _processes.marked(self._folder)
+        _processes.end([one for one in marked if _processes.has(one, _ENGINE)], grace_s=0.0)
         return code
 
     def _has_left(self, world: World) -> bool:
