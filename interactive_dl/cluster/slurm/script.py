@@ -68,18 +68,19 @@ def _directives(request: Request, name: str, log: Path) -> Iterator[str]:
     values = _values(request, name, log)
     if unknown := sorted(set(request.omit_directives) - set(values)):
         raise RequestError(
-            f"Only directives that would be written can be omitted, but got {', '.join(unknown)}."
-            f" Written are: {', '.join(values)}."
+            f"Only directives that are written can be omitted, but got {', '.join(unknown)}."
+            f" There are: {', '.join(values)}."
         )
     for option, value in values.items():
-        if option not in request.omit_directives:
+        if value is not None and option not in request.omit_directives:
             yield f"--{option}={value}" if value else f"--{option}"
     yield from request.extra_directives
 
 
-def _values(request: Request, name: str, log: Path) -> dict[str, str]:
+def _values(request: Request, name: str, log: Path) -> dict[str, str | None]:
+    """All directives that are written for one request or another; None for what this one lacks."""
     gpus = request.engines_per_node * request.gpus_per_engine
-    wanted = {
+    return {
         "job-name": name,
         # A percent sign would begin one of sbatch's own words.
         "output": str(log).replace("%", "%%"),
@@ -102,4 +103,3 @@ def _values(request: Request, name: str, log: Path) -> dict[str, str]:
         # A job that starts again by itself would meet a controller that knows other engines.
         "no-requeue": "",
     }
-    return {option: value for option, value in wanted.items() if value is not None}

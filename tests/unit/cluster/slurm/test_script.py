@@ -98,9 +98,13 @@ def test_what_a_site_refuses_is_omitted() -> None:
     assert not [line for line in written if "mem" in line or "cpus" in line]
 
 
-def test_only_what_would_be_written_can_be_omitted() -> None:
-    with pytest.raises(RequestError, match=r"got mem\. Written are: job-name, output, open"):
-        _script(omit_directives=["mem"])
+def test_a_site_omits_what_not_every_request_has() -> None:
+    assert _script(omit_directives=["mem"]) == _script()
+
+
+def test_only_directives_that_there_are_can_be_omitted() -> None:
+    with pytest.raises(RequestError, match=r"got memory\. There are: job-name, .*, mem, time"):
+        _script(omit_directives=["memory"])
 
 
 def test_set_up_comes_before_the_environment_and_that_before_the_engines() -> None:
