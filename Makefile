@@ -4,7 +4,7 @@ SETUP = $(PYTHON) -m deploy.setup
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 export TORCH GPU HUB
 
-.PHONY: help setup demo test lab hub centre bench science check clean
+.PHONY: help setup demo test lab hub centre bench bench-centre science check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,11 @@ bench:  ## set up with torch, run the benchmarks
 	@.venv/bin/python tests/benchmarks/search.py
 	@.venv/bin/python tests/benchmarks/board.py
 	@.venv/bin/python tests/benchmarks/interrupts.py
+	@.venv/bin/python tests/benchmarks/scale.py
+
+bench-centre: setup  ## as root: the benchmarks on virtual hosts with a real Slurm
+	@.venv/bin/python -m deploy.virtual --nodes 4 .venv/bin/python tests/benchmarks/centre.py
+	@.venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py
 
 science: setup  ## train all seed cases with five seeds and controls, write docs/science.md
 	@.venv/bin/python tests/benchmarks/science.py
