@@ -181,6 +181,16 @@ def test_what_goes_to_who_waits_for_it_is_not_read_from_the_disk(scene: Scene) -
     assert scene.later(0.5) == []
 
 
+def test_who_waits_hears_with_the_last_word_that_it_is_the_last(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, STARTED)
+    offset = journal.path_of(scene.runs, RUN).stat().st_size
+    assert scene.say(NOTEBOOK, read(offset)) == []
+    answers = dict(scene.tell(1, events.Ended("finished")))
+    assert answers[NOTEBOOK].data
+    assert answers[NOTEBOOK].is_over
+
+
 def test_a_reader_of_another_place_waits_for_nothing(scene: Scene) -> None:
     scene.hello()
     scene.tell(0, line(0))
