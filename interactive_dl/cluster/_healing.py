@@ -65,6 +65,8 @@ def _survivors(places: Places, living: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _missing(places: Places, survivors: tuple[int, ...]) -> int:
+    if _status.starts_again_whole(places):
+        return 0  # those that are not there yet are on their way
     return max(0, _status.size(places) - len(survivors))
 
 

@@ -52,9 +52,20 @@ def engines(places: Places, registered: Registered) -> tuple[Engine, ...]:
 
 def size(places: Places) -> int:
     """How many engines a started cluster is to have: fewer where its job has lost nodes."""
-    described = Description.read(places.description)
-    world = World.read(places.folder, described.job) if described.job else None
-    return described.options.engines if world is None else len(world.ids)
+    world = _world(places)
+    return Description.read(places.description).options.engines if world is None else len(world.ids)
+
+
+def starts_again_whole(places: Places) -> bool:
+    """Whether engines are never replaced one by one: over several nodes all end with one."""
+    world = _world(places)
+    return world is not None and len(world.hosts) > 1
+
+
+def _world(places: Places) -> World | None:
+    """What a job's steward says, where there is one."""
+    job = Description.read(places.description).job
+    return World.read(places.folder, job) if job else None
 
 
 def deaths(places: Places, registered: Registered) -> tuple[Death, ...]:

@@ -18,6 +18,7 @@ from interactive_dl.cluster._healing import Plan, plan
 from interactive_dl.cluster._launcher import Ports
 from interactive_dl.cluster._places import Places, known_ids
 from interactive_dl.cluster._ports import quiet_ports
+from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import ClusterError, HealError
 from interactive_dl.telemetry import exits
 
@@ -178,6 +179,14 @@ def test_engines_outside_of_the_world_do_not_count_as_survivors(three: Places) -
 
 def test_nothing_is_planned_where_nobody_died(three: Places) -> None:
     assert plan(three, (0, 1, 2)).new == ()
+
+
+def test_engines_on_several_nodes_are_not_replaced_one_by_one(three: Places) -> None:
+    replace(_description(), job=7).write(three.description)
+    World(7, (0, 1, 2), ("n1", "n2", "n3")).write(three.folder)
+    assert plan(three, (0, 1)).new == ()
+    World(7, (0, 1, 2), ("n1",)).write(three.folder)
+    assert plan(three, (0, 1)).new == (3,)
 
 
 def test_a_world_without_survivors_cannot_heal(three: Places) -> None:
