@@ -474,6 +474,13 @@ class Cluster:
             if set(gone) & set(client.ids):
                 await _renewal.clear(self._places, self.runs_folder, gone)
             _renewal.give_back(self._places, gone)
+        except asyncio.CancelledError:
+            await follow_on.end()
+            if self._is_unwanted:
+                raise ClusterNotRunningError(
+                    f"Cluster {self.id!r} was stopped while it was renewed. Type: cluster.start()"
+                ) from None
+            raise
         except BaseException:
             await follow_on.end()
             raise
