@@ -9,9 +9,14 @@ from ipyparallel.controller import hub
 
 from interactive_dl.telemetry import exits
 
+_SAVE_AFTER_S = 0.05
+
 
 class Hub(hub.Hub):
     """The hub; its file of engines is whole at any moment.
+
+    It has a line for every engine: were it written for each that comes, a thousand engines would
+    have it written a thousand times.
 
     Attributes:
         restored: uuid by id of the engines that it took over from the hub before.
@@ -19,15 +24,22 @@ class Hub(hub.Hub):
 
     engine_state_file: str
     _is_loading = False
+    _is_to_be_saved = False
 
     def __init__(self, **options: object) -> None:
         self.restored: dict[int, str] = {}
         super().__init__(**options)
 
     def _save_engine_state(self) -> None:
-        """Write under a temporary name, then rename; never while only a part is loaded."""
-        if self._is_loading:
+        """Have it written soon, once for all that come or go until then; not while it is loaded."""
+        if self._is_loading or self._is_to_be_saved:
             return
+        self._is_to_be_saved = True
+        self.loop.call_later(_SAVE_AFTER_S, self._write_engine_state)
+
+    def _write_engine_state(self) -> None:
+        """Write under a temporary name, then rename."""
+        self._is_to_be_saved = False
         whole = self.engine_state_file
         self.engine_state_file = f"{whole}.partial"
         try:
