@@ -24,9 +24,11 @@ from interactive_dl.errors import (
     ClusterNotFoundError,
     ClusterNotRunningError,
     EnginesNotRegisteredError,
+    RequestError,
     SchedulerError,
 )
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import COLLECTIVES, Collectives
 from interactive_dl.telemetry.journal import runs_folder
 from interactive_dl.telemetry.run import Runs
 
@@ -42,7 +44,7 @@ _EXIT_RECORD_S = 0.25
 
 
 class Cluster:
-    """Engines of one MPI world behind an ipyparallel controller.
+    """Engines of one world behind an ipyparallel controller.
 
     The cluster outlives the process that started it: ``Cluster.attach(id)`` reaches it from
     another one. In a notebook ``%%px`` runs on all engines right after ``start()``.
@@ -56,6 +58,8 @@ class Cluster:
         binding: ``auto`` gives each engine cores of its own where there are enough.
         oversubscribe: whether there may be more engines than cores.
         start_timeout_s: how long the engines may take to register.
+        collectives: what connects the engines: ``mpi``, the fastest; or ``gloo``, with which a
+            training also survives the loss of one of several hosts.
         environment: further variables for the engines, such as ``KERAS_BACKEND``.
         runs: folder of the runs' journals, which outlive the cluster; by default ``$IDL_RUNS`` or
             ``runs`` in the current folder.
@@ -81,10 +85,12 @@ class Cluster:
         binding: Binding = "auto",
         oversubscribe: bool = True,
         start_timeout_s: float = 60.0,
+        collectives: Collectives = "mpi",
         environment: Mapping[str, str] | None = None,
         runs: str | os.PathLike[str] | None = None,
         **request: Any,
     ) -> None:
+        _check_collectives(collectives)
         place, engines = ("local", where) if isinstance(where, int) else (where, engines)
         allocation = kind(place)
         count, complete = allocation.complete(engines, request)
@@ -97,6 +103,7 @@ class Cluster:
             environment=dict(environment or {}),
             runs=str(Path(runs or runs_folder()).absolute()),
             where=place,
+            collectives=collectives,
             request=complete,
         )
         self._places = Places(cluster_id or f"idl-{secrets.token_hex(3)}", ipython_folder())
@@ -568,3 +575,11 @@ class Cluster:
         while engine not in exits.exits(folder) and time.monotonic() < deadline_s:
             time.sleep(0.005)
         return f"{_status.death(self._places, engine)}\n{self._allocation.after_death}"
+
+
+def _check_collectives(asked: str) -> None:
+    if asked not in COLLECTIVES:
+        raise RequestError(
+            f"Engines are connected by one of {', '.join(COLLECTIVES)}, but got"
+            f' collectives={asked!r}. Type: idl.Cluster(4, collectives="gloo")'
+        )

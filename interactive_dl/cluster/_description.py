@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interactive_dl.cluster.environment import Binding
+from interactive_dl.telemetry.commands import Collectives
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Options:
         environment: variables for controller and engines, over everything else.
         runs: folder of the journals.
         where: the kind of allocation: ``local`` or ``slurm``.
+        collectives: what connects the engines: ``mpi`` or ``gloo``.
         request: what is asked of a scheduler, complete.
     """
 
@@ -35,6 +37,7 @@ class Options:
     environment: dict[str, str] = field(default_factory=dict)
     runs: str = "runs"
     where: str = "local"
+    collectives: Collectives = "mpi"
     request: dict[str, Any] = field(default_factory=dict)
 
 
@@ -48,7 +51,8 @@ class Description:
         options: how it was started.
         started_at_s: seconds since the epoch.
         controller_pid: process id of the controller's supervisor; 0 before it runs.
-        mpiexec_pid: process id of mpiexec; 0 before it runs, and where it runs in a job.
+        mpiexec_pid: process id of mpiexec; 0 before it runs, and where it runs in a job or there
+            is none.
         recorder_pid: process id of the recorder's supervisor; 0 before it runs.
         job: number of the scheduler's job in which the engines run; 0 without one.
     """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ipyparallel.error import RemoteError
 
 from interactive_dl.cluster import _processes, _remote, _starting, _status
+from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import EnginesNotRegisteredError, HealError
 from interactive_dl.telemetry import exits
@@ -55,7 +56,7 @@ def plan(places: Places, living: tuple[int, ...]) -> Plan:
 
 def _survivors(places: Places, living: tuple[int, ...]) -> tuple[int, ...]:
     world = exits.world(places.folder)
-    survivors = tuple(sorted(set(living) & set(world)))
+    survivors = tuple(sorted((set(living) & set(world)) - set(exits.exits(places.folder))))
     if not survivors:
         raise HealError(
             "Living engines start the replacements of dead ones, but none of"
@@ -70,11 +71,15 @@ def _missing(places: Places, survivors: tuple[int, ...]) -> int:
     return max(0, _status.size(places) - len(survivors))
 
 
-async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
+async def heal(client: Client, places: Places, *, timeout_s: float) -> None:
     """Replace the dead, unite the worlds of the living; ``cluster.heal`` says the rest."""
+    if Description.read(places.description).options.collectives == "gloo":
+        # There are no worlds to unite, so that one engine will do.
+        await replace(client, places, timeout_s=timeout_s)
+        return
     chosen = plan(places, tuple(client.ids))
     if not chosen.new and exits.is_united(places.folder, chosen.survivors):
-        return chosen
+        return
     _check(places)
     try:
         await _grow(client, places, chosen, timeout_s)
@@ -86,7 +91,6 @@ async def heal(client: Client, places: Places, *, timeout_s: float) -> Plan:
         if chosen.new:
             await asyncio.to_thread(_end_half_born, places, [words])
         raise HealError(str(error)) from error
-    return chosen
 
 
 async def replace(

@@ -21,6 +21,7 @@ from traitlets.config import Config
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._ports import quiet_ports
+from interactive_dl.cluster._variables import ipyparallel_variables
 from interactive_dl.cluster.controller import controller_command
 from interactive_dl.telemetry.commands import engine_command
 from interactive_dl.telemetry.recorder import recorder_command
@@ -133,6 +134,25 @@ async def start_controller(
     await cluster.controller.get_connection_info()
 
 
+def start_without_mpi(
+    places: Places, ranks: int, environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], ...]:
+    """Start ``ranks`` engines on this machine, each on its own; they register on their own."""
+    world = range(ranks)
+    with places.engines_log.open("wb") as log:
+        return tuple(
+            subprocess.Popen(
+                engine_command(places.folder, engine, world),
+                env={**os.environ, **environment, **ipyparallel_variables(places)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            for engine in world
+        )
+
+
 async def start_engines(
     cluster: ipyparallel.Cluster,
     places: Places,
@@ -145,5 +165,5 @@ async def start_engines(
         ranks,
         command=[*mpiexec, *engine_command(places.folder)],
         environment=environment,
-        output_file=str(places.folder / "mpiexec.log"),
+        output_file=str(places.engines_log),
     )

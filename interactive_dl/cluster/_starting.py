@@ -142,7 +142,7 @@ def _check_births(births: Mapping[int, exits.Birth], size: int) -> None:
 def _registration_error(
     places: Places, missing: list[int], wanted: int, timeout_s: float
 ) -> Exception:
-    mpiexec = exits.last_lines(places.folder / "mpiexec.log", 20)
+    mpiexec = exits.last_lines(places.engines_log, 20)
     if any(_REFUSED_SLOTS in line for line in mpiexec):
         return NotEnoughSlotsError(
             f"mpiexec found fewer slots than the {wanted} engines asked for. Start fewer engines,"

@@ -42,7 +42,7 @@ def engines(places: Places, registered: Registered) -> tuple[Engine, ...]:
             rank=rank,
             host=births[engine].host,
             pid=births[engine].pid,
-            state="ready" if engine in registered.now else "dead" if engine in gone else "starting",
+            state="dead" if engine in gone else "ready" if engine in registered.now else "starting",
             log=exits.log_file(places.folder, engine),
         )
         for rank, engine in enumerate(exits.world(places.folder))
@@ -57,7 +57,9 @@ def size(places: Places) -> int:
 
 
 def starts_again_whole(places: Places) -> bool:
-    """Whether engines are never replaced one by one: over several nodes all end with one."""
+    """Whether engines are never replaced one by one: over several nodes MPI ends all with one."""
+    if Description.read(places.description).options.collectives == "gloo":
+        return False
     world = _world(places)
     return world is not None and len(world.hosts) > 1
 
@@ -79,12 +81,15 @@ def deaths(places: Places, registered: Registered) -> tuple[Death, ...]:
 
 
 def _gone(places: Places, registered: Registered) -> set[int]:
-    """Engines that have ended, or are not registered any more, or not yet after a long time."""
+    """Engines that have ended, or are not registered any more, or not yet after a long time.
+
+    One that was cut off has ended, but may be registered still.
+    """
     latest_s = time.time() - _REGISTRATION_S
-    over = {*exits.exits(places.folder), *registered.ever}
-    born = exits.births(places.folder).items()
-    gone = {engine for engine, birth in born if engine in over or birth.born_at_s < latest_s}
-    return gone - set(registered.now)
+    ended, born = set(exits.exits(places.folder)), exits.births(places.folder)
+    late = {one for one, birth in born.items() if birth.born_at_s < latest_s}
+    unregistered = (late | set(registered.ever)) - set(registered.now)
+    return (ended | unregistered) & set(born)
 
 
 def state(places: Places, registered: Registered, after_death: str = SURVIVED) -> State:
@@ -153,7 +158,7 @@ def what_ended(places: Places) -> str:
         job = look_once(described.job)
         if job is not None and job.is_over:
             return ended_state(job).reason
-    elif not _processes.is_alive(described.mpiexec_pid, places.folder):
+    elif described.mpiexec_pid and not _processes.is_alive(described.mpiexec_pid, places.folder):
         return (
             f"mpiexec (pid {described.mpiexec_pid}) has ended: MPI no longer notices deaths, and"
             " dead engines cannot be replaced."

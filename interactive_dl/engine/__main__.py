@@ -1,11 +1,12 @@
-"""``python -m interactive_dl.engine``: what mpiexec starts, a watcher with the engine as its child.
+"""``python -m interactive_dl.engine``: what starts first, a watcher with the engine as its child.
 
 The watcher uses no MPI. It gives the engine a log of its own, passes signals on, kills it when it
 stalls, and leaves word of how it ended. MPI tells the other ranks of a death when the process that
 mpiexec itself started ends, so the watcher ends right after the engine. Its own exit code matters
 (seen with Open MPI 5.0.11, fault tolerance on): in the world that mpiexec started, another code
 than 0 makes mpiexec end everybody; in one that was spawned later, 0 leaves the others waiting for
-the dead.
+the dead. Where there is no MPI, the watcher attends at the recorder's instead, and ends an engine
+that was expelled there.
 """
 
 from __future__ import annotations
@@ -22,29 +23,36 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import psutil
 
 from interactive_dl.engine._beats import BEATS_VARIABLE, Sign
 from interactive_dl.telemetry import exits
-from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM
+from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM, without_mpi
+
+if TYPE_CHECKING:
+    from interactive_dl.telemetry.attendance import Attendee
 
 _LOOK_S = 0.5
 _PR_SET_PDEATHSIG = 1
+# As Open MPI's mpiexec, another PMIx and Slurm without any name it.
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one engine to its end and record how it ended."""
     options = _parse(words)
-    rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMIX_RANK", "0")))
+    rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
     ids = [int(word) for word in options.world.split(",") if word]
     engine = options.id if options.id is not None else ids[rank] if ids else rank
+    attendee = _attendee(options.folder, engine) if without_mpi() else None
     beats, pipe = os.pipe()
     child = _start_engine(options, engine, pipe)
     os.close(pipe)
     _forward_signals(child)
-    stalled = _watch(child, beats)
+    stalled, expelled = _watch(child, beats, attendee)
     _, status, usage = os.wait4(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
     ended = exits.Exit(
@@ -56,9 +64,12 @@ def main(words: Sequence[str] | None = None) -> int:
         ended_at_s=time.time(),
         max_rss_bytes=usage.ru_maxrss * 1024,
         stalled=stalled,
+        lost=expelled,
     )
     if options.folder.exists():
         exits.record_exit(options.folder, ended)
+        if attendee is not None:
+            attendee.leave(ended.reason)
     was_spawned = options.id is not None
     return int(was_spawned)
 
@@ -72,11 +83,19 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _watch(child: subprocess.Popen[bytes], beats: int) -> str:
-    """Wait for the end of the engine; kill it when it stalls.
+def _attendee(folder: Path, engine: int) -> Attendee:
+    from interactive_dl.telemetry.attendance import Attendee
+
+    return Attendee(folder, engine)
+
+
+def _watch(
+    child: subprocess.Popen[bytes], beats: int, attendee: Attendee | None
+) -> tuple[str, str]:
+    """Wait for the end of the engine; kill it when it stalls, or was expelled.
 
     Returns:
-        Why it was killed; empty if it was not.
+        Why it was killed: how it had stalled, and why it was expelled; empty if it was not.
     """
     ended = os.pidfd_open(child.pid)
     process = psutil.Process(child.pid)
@@ -86,7 +105,7 @@ def _watch(child: subprocess.Popen[bytes], beats: int) -> str:
     while True:
         ready, _, _ = select.select(watched, (), (), _LOOK_S)
         if ended in ready:
-            return ""
+            return "", ""
         has_beaten = beats in ready and bool(os.read(beats, 4096))
         if beats in ready and not has_beaten:
             watched.remove(beats)  # its end is near
@@ -94,11 +113,13 @@ def _watch(child: subprocess.Popen[bytes], beats: int) -> str:
         try:
             used, status = process.cpu_times(), process.status()
         except psutil.NoSuchProcess:
-            return ""
+            return "", ""
         sign = sign.seen(now_s, has_beaten=has_beaten, cpu_s=used.user + used.system)
-        if reason := sign.stalled(now_s, status):
+        stalled = sign.stalled(now_s, status) or ""
+        expelled = attendee.attend() if attendee is not None else ""
+        if stalled or expelled:
             child.kill()
-            return reason
+            return stalled, expelled
 
 
 def _start_engine(options: argparse.Namespace, engine: int, pipe: int) -> subprocess.Popen[bytes]:

@@ -22,6 +22,7 @@ from interactive_dl.engine._mpi import MpiLinks, MpiWorld
 from interactive_dl.engine.group import Group
 from interactive_dl.errors import PeerFailedError
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import without_mpi
 
 _TAG = 29_872
 _LOOK_EVERY_S = 0.05
@@ -180,6 +181,15 @@ def _claim(group: Group) -> tuple[str, tuple[int, ...], str]:
     folder = os.environ.get("IDL_CLUSTER", "")
     if not folder:
         return "", (), "Engines can be added in a cluster (idl.Cluster), not in a plain script."
+    if without_mpi():
+        return (
+            folder,
+            (),
+            (
+                "A training takes new engines in where MPI connects them, but this cluster's"
+                " collectives are Gloo's. When it has ended: cluster.heal()."
+            ),
+        )
     others = sorted(set(world.everybody()) - set(group.engines))
     if others:
         return (

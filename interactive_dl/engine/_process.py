@@ -1,9 +1,12 @@
-"""The engine itself: a member of the MPI world that runs cells."""
+"""The engine itself: a member of a world of engines that runs cells."""
 
 from __future__ import annotations
 
+from interactive_dl.telemetry.commands import without_mpi
+
 # MPI starts before anything else is imported: whoever spawns this process waits for it to do so.
-from mpi4py import MPI  # isort: skip
+if not without_mpi():
+    from mpi4py import MPI
 
 import argparse
 import faulthandler
@@ -24,6 +27,7 @@ from traitlets.config import Config
 
 from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
+from interactive_dl.engine._gloo import GlooWorld
 from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.engine._streams import Stream
 from interactive_dl.telemetry import exits
@@ -85,20 +89,12 @@ def main(words: Sequence[str] | None = None) -> None:
     _quiet.install()
     joined = _join(options)
     world.enter(joined)
-    invitation = _joining.receive_invitation(joined) if options.invited else None
+    invitation = None
+    if options.invited:
+        assert isinstance(joined, MpiWorld)
+        invitation = _joining.receive_invitation(joined)
     late.cancel()
-    exits.record_birth(
-        options.folder,
-        exits.Birth(
-            engine=options.id,
-            # As MPI says: where another MPI's mpiexec started this, it is not the id's rank.
-            rank=joined.comm.rank,
-            world=joined.ids,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            watcher_pid=os.getppid(),
-        ),
-    )
+    exits.record_birth(options.folder, _birth(options, joined))
     app = _Engine.instance(
         id=options.id,
         timeout=_REGISTRATION_TIMEOUT_S,
@@ -124,14 +120,38 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _join(options: argparse.Namespace) -> MpiWorld:
+def _join(options: argparse.Namespace) -> MpiWorld | GlooWorld:
+    if without_mpi():
+        return GlooWorld.of(options.folder, options.id)
     parents = MPI.Comm.Get_parent()
-    ids = tuple(int(word) for word in options.world.split(",") if word)
+    ids = _ids(options.world)
     if parents == MPI.COMM_NULL:
         ranks = tuple(range(MPI.COMM_WORLD.size))
         return MpiWorld.of(MPI.COMM_WORLD.Dup(), ids or ranks, options.id)
     comm = healing.join_parents(parents, options.folder, ids, is_invited=options.invited)
     return MpiWorld.of(comm, ids, options.id)
+
+
+def _ids(words: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in words.split(",") if word)
+
+
+def _birth(options: argparse.Namespace, joined: MpiWorld | GlooWorld) -> exits.Birth:
+    if isinstance(joined, MpiWorld):
+        # As MPI says: where another MPI's mpiexec started this, it is not the id's rank.
+        rank, ids, endpoint = joined.comm.rank, joined.ids, ""
+    else:
+        ids = _ids(options.world)
+        rank, endpoint = ids.index(options.id), joined.mesh.endpoint
+    return exits.Birth(
+        engine=options.id,
+        rank=rank,
+        world=ids,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        watcher_pid=os.getppid(),
+        endpoint=endpoint,
+    )
 
 
 def _give_up() -> None:

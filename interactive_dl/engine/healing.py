@@ -1,14 +1,18 @@
-"""Bringing a world back to its size: the living start what is missing and merge with it."""
+"""Bringing a world back to its size: the living start what is missing and merge with it.
+
+Without MPI there is nothing to merge: groups are made of old and new engines as they are.
+"""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interactive_dl.engine import _horovod, world
 from interactive_dl.engine._mpi import MpiWorld
-from interactive_dl.telemetry.commands import engine_command
+from interactive_dl.telemetry.commands import engine_command, without_mpi
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -47,6 +51,10 @@ def sponsor(new: Sequence[int], folder: str) -> None:
 
     Groups with the others connect to them (``world.meet``); nothing that runs is touched.
     """
+    if without_mpi():
+        for engine in new:
+            _start(engine_command(Path(folder), engine, (engine,)))
+        return
     from mpi4py import MPI
 
     alone = MPI.COMM_SELF.Dup()
@@ -54,6 +62,11 @@ def sponsor(new: Sequence[int], folder: str) -> None:
     for engine in new:
         program, *words = engine_command(Path(folder), engine, (engine,))
         alone.Spawn(program, args=words, maxprocs=1)
+
+
+def _start(command: Sequence[str]) -> None:
+    """Start a process that outlives this one."""
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def join_parents(

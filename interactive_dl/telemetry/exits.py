@@ -30,6 +30,7 @@ class Birth:
         pid: process id of the engine.
         watcher_pid: process id of its watcher.
         born_at_s: seconds since the epoch.
+        endpoint: where other engines reach it, for ZeroMQ; empty where MPI connects them.
     """
 
     engine: int
@@ -39,6 +40,7 @@ class Birth:
     pid: int
     watcher_pid: int
     born_at_s: float = field(default_factory=time.time)
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)

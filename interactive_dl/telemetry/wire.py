@@ -6,6 +6,10 @@
                                          <── Relay: a command for the run
                                          <── WhoAreYou: say Hello again, I have been restarted
                                      Bye
+    an engine's watcher           Attend ──> Roll, of the dead: it is to end if it is on it
+      (Attendee)
+    an engine                   CallRoll ──> Roll
+      (RollCall)
     a notebook                     Hello ──> HelloAck | Refusal
       (RecorderFeed)            ListRuns ──> RunList
                                     Read ──> Part, at once if there is something, or after a while
@@ -22,7 +26,7 @@ import msgspec
 
 from interactive_dl.telemetry.steering import Sent
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Counts what cannot be understood by older versions. ``Hello`` and ``Refusal`` never change."""
 
 
@@ -90,6 +94,35 @@ class Relay(Message, frozen=True):
     """A command for the run; may come twice."""
 
     sent: Sent
+
+
+class Attend(Message, frozen=True):
+    """An engine lives, or has ended.
+
+    Attributes:
+        engine: its id.
+        host: host name.
+        pid: of its watcher, which says so.
+        ended: how it has ended; empty while it lives.
+    """
+
+    engine: int
+    host: str
+    pid: int
+    ended: str = ""
+
+
+class CallRoll(Message, frozen=True):
+    """Who is dead?"""
+
+    request: int
+
+
+class Roll(Message, frozen=True):
+    """Engines that have ended or were expelled, by id, and why."""
+
+    request: int
+    dead: dict[int, str]
 
 
 class ListRuns(Message, frozen=True):
@@ -179,8 +212,8 @@ class Passed(Message, frozen=True):
     request: int
 
 
-ToRecorder = Hello | Publish | Beat | Bye | ListRuns | Read | Send | Vacate
-FromRecorder = HelloAck | Refusal | WhoAreYou | Ack | Relay | RunList | Part | Passed
+ToRecorder = Hello | Publish | Beat | Bye | Attend | CallRoll | ListRuns | Read | Send | Vacate
+FromRecorder = HelloAck | Refusal | WhoAreYou | Ack | Relay | Roll | RunList | Part | Passed
 
 _ENCODER = msgspec.msgpack.Encoder()
 _TO_RECORDER = msgspec.msgpack.Decoder(ToRecorder)

@@ -17,7 +17,7 @@ from interactive_dl.cluster._allocation import SURVIVED
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
-from interactive_dl.cluster._variables import environment_of
+from interactive_dl.cluster._variables import environment_of, ipyparallel_variables
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.cluster.slurm import commands, jobs, profile, script, worlds
 from interactive_dl.cluster.slurm.request import Request, request_of
@@ -26,7 +26,11 @@ from interactive_dl.cluster.slurm.watching import WATCH
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import AllocationError, RequestError, SchedulerError
 from interactive_dl.telemetry import exits
-from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM, engine_command
+from interactive_dl.telemetry.commands import (
+    COLLECTIVES_VARIABLE,
+    OUTLIVES_SIGTERM,
+    engine_command,
+)
 
 if TYPE_CHECKING:
     import ipyparallel
@@ -59,7 +63,7 @@ class SlurmAllocation:
         self._job = 0
         self.outcome: State | None = None
         ended = _ALL_BEGIN if self._request.restart else f"{_ALL_END} {_RESTART}"
-        self.after_death = SURVIVED if self._request.nodes == 1 else ended
+        self.after_death = SURVIVED if self._survives else ended
 
     @classmethod
     def complete(
@@ -95,21 +99,23 @@ class SlurmAllocation:
         return steward_command(
             self._places.folder,
             self._request.engines_per_node,
-            [*self._mpiexec(), *engine_command(self._places.folder)],
-            restart=self._request.restart,
+            [*self._starter(), *engine_command(self._places.folder)],
+            restart=self._request.restart and self._has_mpi,
         )
 
-    def _mpiexec(self) -> tuple[str, ...]:
-        """The command that starts ranks.
+    def _starter(self) -> tuple[str, ...]:
+        """The command that starts the engines."""
+        if self._has_mpi:
+            return self._mpiexec()
+        return script.srun_arguments(self._request, bind=self._options.binding == "core")
 
-        Over several hosts nobody would tell the others of a death, and they would wait for ever:
-        mpiexec ends them instead.
-        """
+    def _mpiexec(self) -> tuple[str, ...]:
+        """The command that starts ranks."""
         return mpiexec_arguments(
             self._request.engines,
             bind=self._options.binding == "core",
             threads=self._request.cpus_per_engine,
-            fault_tolerant=self._request.nodes == 1,
+            fault_tolerant=self._survives,
         )
 
     async def examine(self) -> Report:
@@ -120,7 +126,8 @@ class SlurmAllocation:
     def check(self) -> None:
         self.outcome = None
         self.job_script()
-        _preflight.check_mpi(environment_of(self._places, self._options)["PATH"])
+        if self._has_mpi:
+            _preflight.check_mpi(environment_of(self._places, self._options)["PATH"])
         _LOG.debug("Controller and recorder listen on %s.", self.address)
 
     async def start_engines(
@@ -231,6 +238,19 @@ class SlurmAllocation:
             self._job = 0
 
     @property
+    def _has_mpi(self) -> bool:
+        return self._options.collectives == "mpi"
+
+    @property
+    def _survives(self) -> bool:
+        """Whether engines live on when one dies.
+
+        Over several hosts MPI would tell nobody of a death, and they would wait for ever: mpiexec
+        ends them instead.
+        """
+        return self._request.nodes == 1 or not self._has_mpi
+
+    @property
     def _log(self) -> Path:
         return self._places.folder / "mpiexec.log"
 
@@ -260,8 +280,8 @@ def _engine_environment(places: Places, options: Options, request: Request) -> d
     scratch = str(places.volatile)
     ours |= {
         _processes.MARK: str(places.folder),
-        "IPP_CLUSTER_ID": places.cluster_id,
-        "IPP_PROFILE_DIR": str(places.profile),
+        COLLECTIVES_VARIABLE: options.collectives,
+        **ipyparallel_variables(places),
         "OMPI_MCA_btl_sm_backing_directory": scratch,
         "PRTE_MCA_prte_tmpdir_base": scratch,
         "PRTE_MCA_prte_launch_agent": launch_agent(),

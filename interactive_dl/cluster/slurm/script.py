@@ -64,6 +64,26 @@ def job_script(
     return "\n".join(lines) + "\n"
 
 
+def srun_arguments(request: Request, *, bind: bool) -> tuple[str, ...]:
+    """The command line that starts engines without MPI, up to the program's own words.
+
+    One that ends, or a node that is lost, ends none of the others.
+    """
+    return (
+        "srun",
+        "-n",
+        str(request.engines),
+        "--overlap",
+        "--mpi=none",
+        "--kill-on-bad-exit=0",
+        "--no-kill",
+        f"--nodes={request.nodes}",
+        f"--cpus-per-task={request.cpus_per_engine}",
+        "--distribution=block",
+        *["--cpu-bind=cores"] * bind,
+    )
+
+
 def _directives(request: Request, name: str, log: Path) -> Iterator[str]:
     values = _values(request, name, log)
     if unknown := sorted(set(request.omit_directives) - set(values)):
@@ -93,8 +113,8 @@ def _values(request: Request, name: str, log: Path) -> dict[str, str | None]:
         "mem": f"{round(request.mem_gb * 1e9 / 2**20)}M" if request.mem_gb else None,
         "time": str(request.walltime_min) if request.walltime_min else None,
         "signal": f"B:{_WARNING}@{request.warn_s}" if request.warn_s else None,
-        # What is left of it goes on, with other engines.
-        "no-kill": "" if request.restart else None,
+        # What is left of it goes on.
+        "no-kill": "",
         "partition": request.partition,
         "account": request.account,
         "qos": request.qos,

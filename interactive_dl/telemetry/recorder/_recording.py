@@ -11,6 +11,7 @@ from interactive_dl.errors import JournalError
 from interactive_dl.telemetry import events, journal, listing, wire
 from interactive_dl.telemetry.exits import Exit
 from interactive_dl.telemetry.journal import package_version
+from interactive_dl.telemetry.recorder._attendance import Attendance
 from interactive_dl.telemetry.recorder._desk import Desk
 from interactive_dl.telemetry.recorder._ledger import Ledger, Speaker, UnreadableError
 from interactive_dl.telemetry.steering import Sent, Vacate
@@ -21,7 +22,9 @@ Outgoing = tuple[Peer, wire.Message]
 SILENCE_S = 10.0
 """A run whose engine has not been heard for so long is lost,"""
 GRACE_S = 4.0
-"""or for so long where the engine is known to be dead: the others may go on without it."""
+"""or for so long where the engine is known to be dead: the others may go on without it;"""
+GRACE_WITHOUT_MPI_S = 20.0
+"""and for so long where MPI tells none of the others of a death."""
 _LOOK_AFTER_S = 1.0
 _LOG = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Recording:
         runs: folder of the journals.
         cluster: folder of the cluster, which journals name as their writer's.
         exits: engines of the cluster that have ended, by id.
+        record_exit: notes that an engine is expelled, for ``exits`` to tell.
         now_s: by the clock that later times are of, too; it never goes back.
         wall_s: seconds since the epoch, for the recorder's own records.
     """
@@ -42,6 +46,7 @@ class Recording:
         runs: Path,
         cluster: str,
         exits: Callable[[], Mapping[int, Exit]],
+        record_exit: Callable[[Exit], None],
         now_s: float,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -52,6 +57,7 @@ class Recording:
         self._ledgers: dict[str, Ledger] = {}
         self._callers: dict[Peer, tuple[Ledger, Speaker]] = {}
         self._desk = Desk(runs, self._size_of)
+        self._attendance = Attendance(exits, record_exit, wall_s)
         self._look_after_s = now_s
         self._vacated: dict[int, str] = {}
         self._adopt(now_s)
@@ -67,6 +73,10 @@ class Recording:
                 return self._desk.read(peer, message, now_s)
             case wire.Hello():
                 return self._greet(peer, message, now_s)
+            case wire.Attend():
+                return [(peer, self._attendance.attend(message))]
+            case wire.CallRoll(request=request):
+                return [(peer, self._attendance.roll(request))]
             case wire.Send():
                 return self._pass_on(peer, message)
             case wire.Vacate():
@@ -78,6 +88,7 @@ class Recording:
 
     def tick(self, now_s: float) -> list[Outgoing]:
         """Do what time asks for; to be called some ten times a second."""
+        self._attendance.tick(now_s)
         answers = self._desk.tick(now_s)
         if now_s >= self._look_after_s:
             self._look_after_s = now_s + _LOOK_AFTER_S
@@ -257,6 +268,8 @@ class Recording:
         if ledger.engines and all(engine in dead for engine in ledger.engines):
             return True
         patience_s = GRACE_S if any(engine in dead for engine in ledger.engines) else SILENCE_S
+        if self._attendance.is_kept:
+            patience_s = GRACE_WITHOUT_MPI_S
         return now_s - ledger.heard_s > patience_s
 
     # -- journals ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import signal
 import time
@@ -59,7 +60,13 @@ def serve(endpoint: str, keys: Keys, *, folder: Path, runs: Path) -> None:
     router.curve_server = True
     router.curve_secretkey = keys.recorder_secret.encode()
     router.bind(endpoint)
-    recording = Recording(runs, str(folder), lambda: exits.exits(folder), time.monotonic())
+    recording = Recording(
+        runs,
+        str(folder),
+        lambda: exits.exits(folder),
+        functools.partial(exits.record_exit, folder),
+        time.monotonic(),
+    )
     _LOG.info("Recording into %s, listening on %s.", runs, endpoint)
     poller = zmq.Poller()
     poller.register(doorman, zmq.POLLIN)

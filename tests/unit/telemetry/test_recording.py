@@ -11,7 +11,13 @@ import pytest
 
 from interactive_dl.telemetry import events, journal, wire
 from interactive_dl.telemetry.exits import Exit
-from interactive_dl.telemetry.recorder._recording import GRACE_S, SILENCE_S, Outgoing, Recording
+from interactive_dl.telemetry.recorder._recording import (
+    GRACE_S,
+    GRACE_WITHOUT_MPI_S,
+    SILENCE_S,
+    Outgoing,
+    Recording,
+)
 from interactive_dl.telemetry.steering import Pause, Sent, Vacate
 
 RUN = "rpv-20260314-101500-a1b2"
@@ -33,7 +39,12 @@ class Scene:
         if hasattr(self, "recording"):
             self.recording.close()
         self.recording = Recording(
-            self.runs, "cluster", lambda: self.exits, self.now_s, lambda: self.now_s
+            self.runs,
+            "cluster",
+            lambda: self.exits,
+            lambda ended: self.exits.update({ended.engine: ended}),
+            self.now_s,
+            lambda: self.now_s,
         )
         return self.recording
 
@@ -359,6 +370,17 @@ def test_survivors_that_do_not_go_on_leave_a_lost_run(scene: Scene) -> None:
     scene.tell(0, STARTED)
     scene.exits = {0: _killed(0)}
     scene.later(GRACE_S + 2)
+    assert isinstance(scene.told()[-1], events.Ended)
+
+
+def test_without_mpi_the_survivors_have_longer(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, STARTED)
+    scene.say(OTHER_ENGINE, wire.Attend(1, "b", 7))
+    scene.exits = {0: _killed(0)}
+    scene.later(GRACE_WITHOUT_MPI_S - 2)
+    assert scene.told() == [STARTED]
+    scene.later(4.0)
     assert isinstance(scene.told()[-1], events.Ended)
 
 

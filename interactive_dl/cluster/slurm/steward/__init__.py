@@ -12,6 +12,8 @@
   (``cluster.resuming``).
 - **A node falls silent**: after some seconds it is named, after some more the world is ended, and
   started again without it.
+- **Without MPI** (``collectives="gloo"``) a death, or a silent node, ends nobody else: the others
+  go on, and nothing is started again.
 - **The cluster is stopped**: the world is killed.
 
 ``F/job-N.json`` tells how it stands (``slurm.worlds``).
@@ -32,7 +34,8 @@ def steward_command(
     Args:
         folder: the cluster's.
         per_node: engines on each node.
-        command: starts them all: ``mpiexec -n N ...`` and the engine's own words.
+        command: starts them all: ``mpiexec -n N ...`` or ``srun -n N ...``, and the engine's own
+            words.
         restart: whether a world that has ended is started again.
     """
     words = ["--folder", str(folder), "--per-node", str(per_node), *["--restart"] * restart]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.steward._steward import Steward
+from interactive_dl.telemetry.commands import without_mpi
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
         per_node=options.per_node,
         command=options.command,
         restart=options.restart,
+        is_elastic=without_mpi(),
     )
     return steward.run()
 

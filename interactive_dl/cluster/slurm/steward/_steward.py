@@ -44,8 +44,9 @@ class Steward:
         folder: the cluster's.
         nodes: of the job; this runs on the first one.
         per_node: engines on each.
-        command: starts them: ``mpiexec -n N ...`` and the engine's own words.
+        command: starts them: ``mpiexec -n N ...`` or ``srun -n N ...``, and the engine's own words.
         restart: whether a world that has ended is started again.
+        is_elastic: whether the others go on when an engine dies or a node falls silent.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Steward:
         per_node: int,
         command: Sequence[str],
         restart: bool,
+        is_elastic: bool,
     ) -> None:
         self._job = job
         self._folder = folder
@@ -64,6 +66,7 @@ class Steward:
         self._per_node = per_node
         self._command = tuple(command)
         self._restart = restart
+        self._is_elastic = is_elastic
         self._warning = ""
         self._heard: list[int] = []
         self._patience = supervisor.Patience(_WORLDS, _WITHIN_S)
@@ -120,7 +123,8 @@ class Steward:
             self._warn(world)
             silent = self._look(world)
             noted = self._note(noted, silent)
-            if max(silent.values(), default=0.0) > _LOST_S or self._is_broken(world):
+            is_cut = max(silent.values(), default=0.0) > _LOST_S
+            if not self._is_elastic and (is_cut or self._is_broken(world)):
                 self._abort(process)
         if resuming is not None and resuming.poll() is None:
             resuming.kill()
@@ -136,12 +140,12 @@ class Steward:
 
     def _start(self, world: World) -> subprocess.Popen[bytes]:
         hosts = ",".join(f"{node}:{self._per_node}" for node in world.hosts)
+        placed = () if self._is_elastic else ("--host", hosts)  # srun knows the job's nodes
         at = self._command.index("-n")
         words = [
             *self._command[: at + 1],
             str(len(world.ids)),
-            "--host",
-            hosts,
+            *placed,
             *self._command[at + 2 :],
             "--world",
             ",".join(map(str, world.ids)),
@@ -225,10 +229,12 @@ class Steward:
         if world.stage == "restarting" and not set(world.ids) <= set(exits.births(self._folder)):
             stage, reason = "restarting", world.reason
         elif silent:
-            reason = (
-                f"No answer from {', '.join(sorted(silent))}; after {_LOST_S:g} s engines are"
-                " started again without it."
+            then = (
+                "the others go on without it."
+                if self._is_elastic
+                else f"after {_LOST_S:g} s engines are started again without it."
             )
+            reason = f"No answer from {', '.join(sorted(silent))}; {then}"
         elif self._warning:
             stage = "leaving"
             reason = (

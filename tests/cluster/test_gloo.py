@@ -1,0 +1,165 @@
+"""A cluster without MPI: the same cells, and what a death costs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ipyparallel
+import pytest
+from ipyparallel.error import CompositeError, RemoteError
+
+from interactive_dl.cluster import Cluster
+from interactive_dl.errors import CommandRefusedError, RequestError
+from interactive_dl.telemetry.run import Run
+
+TIMEOUT_S = 120.0
+
+TRAIN = """
+import time
+
+import keras
+import numpy as np
+
+from interactive_dl import data, engine
+
+group = engine.init(seed=1)
+x = np.random.default_rng(0).normal(size=(600, 4)).astype("float32")
+batches = data.from_arrays(x, x[:, :1]).shard(group, seed=2).batch(10)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile(engine.distribute(keras.optimizers.SGD(0.01)), "mse")
+pace = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.02))
+callbacks = engine.callbacks("mesh", checkpoint=path)
+model.fit(batches, epochs=1000, verbose=0, callbacks=[*callbacks, pace])
+result = [value.tobytes() for value in model.get_weights()], engine.current().engines
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(own_ipython_folder: Path) -> Iterator[Cluster]:
+    with Cluster(3, collectives="gloo") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three(shared: Cluster) -> Cluster:
+    """Three engines that live; tests may end some."""
+    return shared.heal(timeout_s=30.0)
+
+
+def test_an_unknown_way_to_connect_engines_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"mpi, gloo, but got collectives='nccl'"):
+        Cluster(2, collectives="nccl")  # type: ignore[arg-type]
+
+
+def test_groups_gather_broadcast_and_add(three: Cluster) -> None:
+    first, second, third = (engine.id for engine in three.engines)
+    for members in ([first, second, third], [first, third], [second, third], [second]):
+        view = three.client.direct_view(members)
+        told = view.apply_async(_collectives).get(timeout=TIMEOUT_S)
+        count = len(members)
+        assert [one["ids"] for one in told] == [members] * count
+        assert [one["local"] for one in told] == [(rank, count) for rank in range(count)]
+        assert [one["mean"] for one in told] == [[(count - 1) / 2] * 3] * count
+        assert [one["last"] for one in told] == [f"from {count - 1}"] * count
+        assert all("collectives are Gloo's" in one["comm"] for one in told)
+
+
+def test_a_rank_that_raises_ends_the_others_waiting(three: Cluster) -> None:
+    with pytest.raises(CompositeError, match=r"rank 1 .*failed first, with ValueError: mine"):
+        three.client[:].apply_async(_one_raises).get(timeout=TIMEOUT_S)
+
+
+def test_a_training_is_steered_loses_a_rank_goes_on_and_stops(
+    three: Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    view = three.client[:]
+    view.push({"path": str(tmp_path / "run.keras")}, block=True)
+    running = view.execute(TRAIN)
+    run = _run(three, until)
+    answer = run.set(learning_rate=0.002)
+    assert answer.changes[0].new == pytest.approx(0.002)
+    victim = three.engines[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    until(lambda: run.history.losses_of_ranks, "the death is told", timeout_s=20.0)
+    step = run.history.step
+    until(lambda: run.history.step > step + 5, "the others train on")
+    with pytest.raises(CommandRefusedError, match="collectives are Gloo's"):
+        run.grow()
+    run.checkpoint()
+    run.stop()
+    with pytest.raises((CompositeError, RemoteError), match="SIGKILL"):
+        running.get(timeout=TIMEOUT_S)
+    others = [engine.id for engine in three.engines if engine.id != victim.id]
+    (weights, members), (others_weights, _) = three.client[others]["result"]
+    assert members == tuple(others)
+    assert weights == others_weights
+    assert three.state.name == "degraded"
+
+
+def test_a_dead_engine_is_replaced(three: Cluster, kill: Callable[..., None]) -> None:
+    dead, *others = (engine.id for engine in three.engines)
+    kill(three, dead)
+    three.heal(timeout_s=30.0)
+    told = three.client[:].apply_async(_collectives).get(timeout=TIMEOUT_S)
+    assert told[0]["ids"] == [*others, max(others) + 1]
+    assert three.state.name == "ready"
+
+
+def _run(cluster: Cluster, until: Callable[..., None]) -> Run:
+    def begun() -> bool:
+        return any(run.name == "mesh" for run in cluster.runs.summaries())
+
+    until(begun, "the run begins", timeout_s=60.0)
+    run = cluster.runs["mesh"]
+    until(lambda: run.history.step > 5, "it trains", timeout_s=60.0)
+    return run
+
+
+@ipyparallel.interactive
+def _collectives() -> dict[str, Any]:
+    import numpy as np
+
+    from interactive_dl import engine
+    from interactive_dl.engine import _horovod
+    from interactive_dl.errors import GroupError
+
+    group = engine.init()
+    mine = np.full(3, group.rank, dtype="float32")
+    try:
+        comm = str(group.comm)
+    except GroupError as error:
+        comm = str(error)
+    hvd = _horovod.library(_horovod.keras_framework())
+    assert (hvd.rank(), hvd.size()) == (group.rank, group.size)
+    assert (
+        group.average_array(mine).tolist()
+        == group.broadcast_array(group.average_array(mine), group.size - 1).tolist()
+    )
+    return {
+        "ids": group.allgather(group.engines[group.rank]),
+        "local": (group.local_rank, group.local_size),
+        "mean": group.average_array(mine).tolist(),
+        "last": group.broadcast(f"from {group.rank}", group.size - 1),
+        "comm": comm,
+    }
+
+
+@ipyparallel.interactive
+def _one_raises() -> None:
+    from interactive_dl import engine
+    from interactive_dl.engine import failures
+
+    group = engine.init()
+    try:
+        if group.rank == 1:
+            raise ValueError("mine")
+        group.allgather(1)
+    except ValueError as error:
+        failures.tell_and_leave(group, error)
+        raise
+    except Exception as error:
+        raise failures.explain(group, error) from error

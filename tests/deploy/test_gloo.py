@@ -1,0 +1,76 @@
+"""Engines on four nodes without MPI: a rank is killed, a node is cut off, and the others go on."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import interactive_dl as idl
+from interactive_dl.telemetry.run import Run
+from tests.deploy.trainings import training
+
+LONGEST_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[idl.Cluster]:
+    """One engine on each of four nodes."""
+    folder = tmp_path_factory.mktemp("gloo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("IDL_RUNS", str(folder / "runs"))
+        with idl.Cluster(
+            "slurm", nodes=4, walltime_min=10, interface="eth0", collectives="gloo"
+        ) as cluster:
+            yield cluster
+
+
+def test_a_rank_and_then_a_node_are_lost_and_the_others_go_on(
+    four: idl.Cluster, until: Callable[..., None], link: Callable[..., None], tmp_path: Path
+) -> None:
+    four.client[:].execute(training("elastic", str(tmp_path / "elastic.keras")), block=False)
+    until(lambda: "elastic" in {one.name for one in four.runs.summaries()}, "it begins", 60.0)
+    run = four.runs["elastic"]
+    until(lambda: run.history.epoch > 1, "it trains", 60.0)
+    _kill(four, 1)
+    _assert_goes_on(run, until, engines=(0, 2, 3))
+    link("n4", "down")
+    _assert_goes_on(run, until, engines=(0, 2))
+    assert [death.engine for death in four.deaths] == [1, 3]
+    assert "cut off" in four.deaths[1].reason
+    link("n4", "up")
+    until(lambda: not _engines_on("n4"), "what was cut off ends", timeout_s=10.0)
+    run.stop()
+    assert run.wait(20.0) == "stopped"
+    assert _engines_on("n1")
+
+
+def _assert_goes_on(run: Run, until: Callable[..., None], engines: tuple[int, ...]) -> None:
+    """The others train, at most so long after the loss."""
+    began_s = time.monotonic()
+
+    def trains() -> bool:
+        changes = run.history.groups
+        return bool(changes) and changes[-1].engines == engines
+
+    until(trains, f"engines {engines} form a group", timeout_s=LONGEST_S)
+    step = run.history.step
+    left_s = LONGEST_S - (time.monotonic() - began_s)
+    until(lambda: run.history.step > step, "they train", timeout_s=left_s)
+
+
+def _kill(cluster: idl.Cluster, engine: int) -> None:
+    """From its own node: a host sees no other's processes."""
+    victim = cluster.engines[engine]
+    words = ["srun", "--overlap", "--immediate=20", f"--nodelist={victim.host}", "--ntasks=1"]
+    subprocess.run([*words, "kill", "-9", str(victim.pid)], check=True)
+
+
+def _engines_on(node: str) -> str:
+    words = ["srun", "--overlap", f"--nodelist={node}", "--ntasks=1", "sh", "-c"]
+    looking = [*words, "ps axww | grep '[i]nteractive_dl.engine._process' || true"]
+    return subprocess.run(looking, capture_output=True, text=True, check=True).stdout
