@@ -37,5 +37,11 @@ c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{port + 2}"
 
 # The users' servers share the environment that this hub runs in; terminals find `idl` in it.
 c.Spawner.cmd = [str(environment / "bin" / "jupyterhub-singleuser")]
-c.Spawner.environment = {"PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+# Without keys, whoever is on the same host could connect to a kernel or to a controller, and hear
+# what is printed.
+c.Spawner.environment = {
+    "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+    "IPP_ENABLE_CURVE": "1",
+}
+c.Spawner.args = ["--KernelManager.transport_encryption=auto"]
 c.Spawner.default_url = "/lab"

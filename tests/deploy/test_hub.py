@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser
 
-from tests.deploy.accounts import Account, account, where_all_may_enter
+from tests.deploy.accounts import Account, account
+from tests.deploy.hubs import Hub, hub
 from tests.widgets import browser
-from tests.widgets.browser import Lab, Notebook
+from tests.widgets.browser import Notebook
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CONFIGURATION = _ROOT / "deploy" / "jupyterhub" / "workstation.py"
+_CONFIGURATIONS = _ROOT / "deploy" / "jupyterhub"
 _PICTURES = _ROOT / "build" / "screenshots"
-_PORT = 8000
+_NEIGHBOUR = str(Path(__file__).with_name("neighbour.py"))
 
 _START = """
 import interactive_dl as idl
@@ -39,41 +37,8 @@ from mpi4py import MPI
 world = MPI.COMM_WORLD
 print(f"rank {world.rank} of {world.size}, user {os.getuid()}, sum {world.allreduce(world.rank)}")
 """
-_LOOK = """
-import interactive_dl as idl, os
-print(len(idl.Cluster.list()), "clusters")
-try:
-    print(os.listdir({home!r}))
-except PermissionError as error:
-    print(type(error).__name__)
-"""
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A running hub.
-
-    Attributes:
-        url: where people log in.
-        process: the hub's.
-    """
-
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def log_in(self, context: BrowserContext, who: Account) -> Page:
-        """Log in as a person does."""
-        page = context.new_page()
-        page.goto(f"{self.url}/hub/login")
-        page.get_by_label("Username").fill(who.name)
-        page.get_by_label("Password").fill(who.password)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{self.url}/user/{who.name}/lab**", timeout=60_000)
-        return page
-
-    def lab(self, who: Account) -> Lab:
-        """JupyterLab of somebody who has logged in."""
-        return Lab(f"{self.url}/user/{who.name}", "", who.home)
+# A kernel also takes in, without keys, what its forks print: only from who knows a secret word.
+_CLOSED = {"CURVE", "HTTP 404", "NULL PULL"}
 
 
 @pytest.fixture(scope="module")
@@ -94,98 +59,78 @@ def shared() -> Iterator[Path]:
 def people(shared: Path) -> Iterator[tuple[Account, Account]]:
     with ExitStack() as stack:
         anna, bert = (stack.enter_context(account(shared, word)) for word in ("anna", "bert"))
-        for one in (anna, bert):
-            settings = one.home / ".jupyter"
-            settings.mkdir()
-            (settings / "jupyter_server_config.py").write_text(
-                "c.LabApp.expose_app_in_browser = True\n"
-            )
-            os.chown(settings, one.uid, one.uid)
+        settings = anna.home / ".jupyter"
+        settings.mkdir()
+        (settings / "jupyter_server_config.py").write_text(
+            "c.LabApp.expose_app_in_browser = True\n"
+        )
+        os.chown(settings, anna.uid, anna.uid)
         yield anna, bert
 
 
-@pytest.fixture(scope="module")
-def hub(shared: Path, people: object) -> Iterator[Hub]:
-    words = [sys.executable, "-m", "jupyterhub", "-f", str(_CONFIGURATION)]
-    log = shared / "hub.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            where_all_may_enter(words),
-            cwd=shared,
-            env={**os.environ, "IDL_HUB_PORT": str(_PORT), "IDL_HUB_STATE": str(shared / "state")},
-            stdout=output,
-            stderr=output,
-        )
-    started = Hub(f"http://127.0.0.1:{_PORT}", process)
-    try:
-        _await_login(started, log)
+@pytest.fixture
+def workstation(shared: Path, people: object) -> Iterator[Hub]:
+    with hub(_CONFIGURATIONS / "workstation.py", shared) as started:
         yield started
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
 
 
-def test_two_people_work_beside_each_other_and_see_nothing_of_each_other(
-    hub: Hub, people: tuple[Account, Account], chromium: Browser
+def test_people_on_a_workstation_work_beside_each_other_and_see_nothing_of_each_other(
+    workstation: Hub, people: tuple[Account, Account], chromium: Browser
 ) -> None:
     anna, bert = people
     hers, his = chromium.new_context(), chromium.new_context()
-    _write(anna, hub, "train.ipynb", _START, _SUM)
-    home = hub.log_in(hers, anna)
-    mine = Notebook(hers, hub.lab(anna), "train.ipynb")
+    workstation.write(anna, "sum.ipynb", _START, _SUM)
+    home = workstation.log_in(hers, anna)
+    mine = Notebook(hers, workstation.lab(anna), "sum.ipynb")
     mine.run(0)
     mine.run(1)
     told = mine.text(1)
     for rank in (0, 1):
         assert f"rank {rank} of 2, user {anna.uid}, sum 1" in told
-    mine.picture(_PICTURES / "hub_train.png")
+    mine.picture(_PICTURES / "hub_workstation.png")
 
-    hub.log_in(his, bert)
-    _write(bert, hub, "look.ipynb", _LOOK.format(home=str(anna.home)))
-    look = Notebook(his, hub.lab(bert), "look.ipynb")
-    look.run(0)
-    assert look.text(0).split("\n")[:2] == ["0 clusters", "PermissionError"]
-    foreign = look.page.goto(f"{hub.url}/user/{anna.name}/lab")
-    assert foreign is not None
-    assert foreign.status in (403, 404)
-    _nothing_listens_for_others(hub, anna)
+    workstation.refuses(his, bert, anna)
+    _nothing_listens_for_others(workstation, anna)
+    mpi = [str(port) for one in _of(anna) if _speaks_mpi(one) for _, port in _listening(one)]
+    seen = _seen_by(bert, anna, mpi)
+    assert set(seen["doors"].values()) == _CLOSED
 
-    home.goto(f"{hub.url}/hub/home")
-    home.get_by_role("button", name="Stop My Server").click()
-    expect(home.get_by_role("button", name="Start My Server")).to_be_visible(timeout=30_000)
-    home.locator("#logout").click()
-    home.goto(f"{hub.url}/user/{anna.name}/lab")
-    expect(home.get_by_label("Password")).to_be_visible()
+    workstation.stop_server_and_log_out(home, anna)
 
 
-def _write(who: Account, hub: Hub, name: str, *cells: str) -> None:
-    hub.lab(who).write(name, *cells)
-    os.chown(who.home / name, who.uid, who.uid)
-
-
-def _await_login(started: Hub, log: Path) -> None:
-    deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s and started.process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{started.url}/hub/login", timeout=5).close()
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    raise RuntimeError(f"The hub did not start:\n{log.read_text(errors='replace')[-3000:]}")
+def _seen_by(who: Account, other: Account, left_out: Sequence[str]) -> dict[str, Any]:
+    """What somebody sees of another one, as ``neighbour.py`` tells it."""
+    words = [sys.executable, _NEIGHBOUR, str(other.uid), str(other.home), *left_out]
+    done = subprocess.run(
+        ["runuser", "-u", who.name, "--", *words],
+        cwd=who.home,
+        env={**os.environ, "HOME": str(who.home), "PYTHONPATH": str(_ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    seen: dict[str, Any] = json.loads(done.stdout)
+    assert seen["clusters"] == 0
+    assert seen["home"] == "PermissionError"
+    return seen
 
 
 def _of(who: Account) -> list[psutil.Process]:
     return [one for one in psutil.process_iter(["uids"]) if one.info["uids"].real == who.uid]
 
 
-def _nothing_listens_for_others(hub: Hub, who: Account) -> None:
+def _listening(process: psutil.Process) -> set[tuple[str, int]]:
+    connections = process.net_connections("inet")
+    return {tuple(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN}
+
+
+def _nothing_listens_for_others(started: Hub, who: Account) -> None:
     """All that we open is for this host alone; Open MPI's own ports are another matter."""
-    control = psutil.Process(hub.process.pid)
+    control = psutil.Process(started.process.pid)
     all_of_it = {control, *control.children(recursive=True), *_of(who)}
     ours = [one for one in all_of_it if not _speaks_mpi(one)]
-    connections = [one for process in ours for one in process.net_connections("inet")]
-    listening = {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
-    assert listening == {"127.0.0.1"}
+    assert {address for one in ours for address, _ in _listening(one)} == {"127.0.0.1"}
 
 
 def _speaks_mpi(process: psutil.Process) -> bool:
