@@ -112,9 +112,9 @@ def _train(cluster: idl.Cluster, name: str, checkpoint: Path, until: Until) -> R
 
 def _resumed(cluster: idl.Cluster, run: Run, until: Until) -> Run:
     """The run that goes on after another, from its checkpoint, once it has trained."""
-    until(lambda: cluster.runs[run.name].id != run.id, "it begins again", timeout_s=60.0)
+    until(lambda: cluster.runs[run.name].id != run.id, "it begins again", timeout_s=150.0)
     again = cluster.runs[run.name]
-    until(lambda: drills.epochs_since_it_began(again) > 0, "it trains", 60.0)
+    until(lambda: drills.epochs_since_it_began(again) > 0, "it trains", 90.0)
     assert again.history.started.first_step >= 1
     return again
 

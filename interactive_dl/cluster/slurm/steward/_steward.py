@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.steward import _nodes
@@ -130,8 +132,16 @@ class Steward:
             resuming.kill()
         # An mpiexec that was killed leaves those on its own node behind.
         marked = _processes.marked(self._folder)
-        _processes.end([one for one in marked if _processes.has(one, _ENGINE)], grace_s=0.0)
+        _processes.end([one for one in marked if self._is_ours(one)], grace_s=0.0)
         return code
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Whether it is an engine of this job: a follow-on job may share the node."""
+        try:
+            job = process.environ().get("SLURM_JOB_ID")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return job == str(self._job) and _processes.has(process, _ENGINE)
 
     def _has_left(self, world: World) -> bool:
         """Whether all engines have ended because somebody asked them to."""
