@@ -43,14 +43,16 @@ def test_what_runs_leaves_before_the_time_is_over_and_goes_on_in_a_follow_on(
         assert len(_jobs()) == 1
         again.stop()
         again.wait(30.0)
-        _a_search_moves_to_a_smaller_allocation(cluster, until)
+        _a_search_moves_to_a_smaller_allocation(cluster, own_folders / "moved", until)
 
 
-def _a_search_moves_to_a_smaller_allocation(cluster: idl.Cluster, until: Until) -> None:
-    search = idl.Search(_objective, {"x": idl.uniform(0, 1)}, metric="loss", name="moved")
+def _a_search_moves_to_a_smaller_allocation(cluster: idl.Cluster, mark: Path, until: Until) -> None:
+    space = {"x": idl.uniform(0, 1), "mark": str(mark)}
+    search = idl.Search(_objective, space, metric="loss", name="moved")
     search.start(cluster, trials=4)
     until(lambda: len(search.book.running) == 2, "trials run", timeout_s=30.0)
     cluster.renew(nodes=1)
+    mark.touch()
     assert search.wait(60.0) == "finished"
     attempts = [attempt for trial in search.book.trials for attempt in trial.attempts]
     assert {engine for attempt in attempts for engine in attempt.engines} == {2, 3, 4}
@@ -89,12 +91,16 @@ def test_a_training_goes_on_after_deaths_on_what_is_left_of_its_allocation(
 
 
 def _objective(trial: Any) -> float:
-    """Some seconds of work."""
+    """Work until there is a certain file."""
+    import itertools
     import time
+    from pathlib import Path
 
-    for step in range(30):
-        time.sleep(0.1)
+    for step in itertools.count():
         trial.report(step, loss=trial.params["x"])
+        if Path(trial.params["mark"]).exists():
+            break
+        time.sleep(0.1)
     return float(trial.params["x"])
 
 
