@@ -107,9 +107,9 @@ def report(case: science.Case[Any], result: science.Result, counted: Flops) -> s
 def listing() -> str:
     """The cases, with what they are about, their sizes and their gates."""
     return "\n".join(
-        f"{case.name:<12}{case.title}\n"
-        f"{'':<12}{case.source}\n"
-        f"{'':<12}sizes: {', '.join(case.sizes)}; gate: {' and '.join(map(str, case.gate))}"
+        f"{case.name:<15}{case.title}\n"
+        f"{'':<15}{case.source}\n"
+        f"{'':<15}sizes: {', '.join(case.sizes)}; gate: {' and '.join(map(str, case.gate))}"
         for case in science.cases()
     )
 
