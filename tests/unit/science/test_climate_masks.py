@@ -23,7 +23,14 @@ from interactive_dl.science.climate_masks.config import (
     PAPER_FREQUENCIES,
     Config,
 )
-from interactive_dl.science.climate_masks.data import STATS, FrameSource, generate, open, write
+from interactive_dl.science.climate_masks.data import (
+    SPLIT_START,
+    STATS,
+    FrameSource,
+    generate,
+    open,
+    write,
+)
 from interactive_dl.science.climate_masks.frames import BACKGROUND, CYCLONE, RIVER
 from interactive_dl.science.definition import Constant, commonest, missed
 
@@ -115,13 +122,21 @@ def test_files_have_the_originals_layout(folder: Path) -> None:
 def test_what_is_written_is_read_with_its_channels_between_0_and_1(folder: Path) -> None:
     x, y = open(folder, "train").arrays()
     assert (x.shape, y.shape, y.dtype) == ((4, 32, 48, 8), (4, 32, 48), np.uint8)
-    np.testing.assert_allclose(x.min(axis=(0, 1, 2)), 0, atol=1e-4)
-    np.testing.assert_allclose(x.max(axis=(0, 1, 2)), 1, atol=1e-4)
+    every = np.stack([generate(SMALL, number).data for number in range(4)])
+    least, range_ = every.min(axis=(0, 1, 2)), np.ptp(every, axis=(0, 1, 2))
+    np.testing.assert_allclose(x, (every - least) / range_, atol=1e-4)
     np.testing.assert_array_equal(y[3], generate(SMALL, 3).labels)
     two, _ = open(folder, "train").read(np.array([3, 1]))
     np.testing.assert_array_equal(two, x[[3, 1]])
-    assert len(open(folder, "val")) == 1
-    assert len(open(folder, "test")) == 2
+
+
+def test_each_split_has_frames_of_its_own(folder: Path) -> None:
+    for split, frames in {"train": 4, "val": 1, "test": 2}.items():
+        _, labels = open(folder, split).arrays()
+        assert len(labels) == frames
+        expected = generate(SMALL, SPLIT_START[split] + frames - 1).labels
+        np.testing.assert_array_equal(labels[-1], expected)
+    assert len(set(SPLIT_START.values())) == 3
 
 
 def original(file: Path, **arrays: np.ndarray) -> None:
@@ -239,6 +254,8 @@ def test_of_each_class_about_as_many_pixels_are_sampled() -> None:
 )
 def test_a_loss_is_saved(saved: keras.losses.Loss) -> None:
     again = keras.losses.deserialize(keras.losses.serialize(saved))
+    for option in ("weights", "over_pixels", "target", "classes", "seed"):
+        assert getattr(again, option, None) == getattr(saved, option, None)
     assert float(again(LABELS, LOGITS)) == pytest.approx(float(saved(LABELS, LOGITS)))
 
 
