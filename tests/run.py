@@ -2,8 +2,7 @@
 
 The tests of one process run in one pytest session for each kind; those of several ranks in one
 ``mpiexec`` for each number of ranks and Keras backend, because starting a framework takes seconds
-per rank. Clusters wait half of their time (for engines to start, to die, to be missed): beside
-their tests run others.
+per rank. One rank's sessions run beside the unit tests.
 With words, only the sessions whose name has one of them run: ``python tests/run.py torch``.
 """
 
@@ -31,7 +30,7 @@ ONE_PROCESS = {
 }
 RANKS = (1, 2, 4)
 BACKENDS = ("tensorflow", "torch")
-TIMEOUT_S = 1800
+TIMEOUT_S = 2400
 _SHOWN_LINES = 80
 
 
@@ -73,15 +72,14 @@ class Outcome:
 def stages() -> tuple[tuple[Lane, ...], ...]:
     """All sessions, in the order in which they run: the lanes of a stage beside each other."""
     pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    units, clusters, screens = (
+    units, *others = (
         Session(name, (*pytest, "-q", *folders, "--junitxml"), (), mpi_environment(1), shown=True)
         for name, folders in ONE_PROCESS.items()
     )
-    *few, tensorflow, torch = (
-        _parallel(pytest, ranks, name) for ranks in RANKS for name in BACKENDS
-    )
-    alone = (screens, _at_a_centre(pytest), tensorflow, torch)
-    return (((clusters,), (units, *few)), *(((one,),) for one in alone))
+    one_rank = tuple(_parallel(pytest, 1, name) for name in BACKENDS)
+    more_ranks = [_parallel(pytest, ranks, name) for name in BACKENDS for ranks in RANKS[1:]]
+    alone = (*others, _at_a_centre(pytest), *more_ranks)
+    return (((units,), one_rank), *(((one,),) for one in alone))
 
 
 def _at_a_centre(pytest: tuple[str, ...]) -> Session:
