@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from ipyparallel.controller import hub
 
 from interactive_dl.telemetry import exits
 
-_SAVE_AFTER_S = 0.05
+_REST = 4
 
 
 class Hub(hub.Hub):
     """The hub; its file of engines is whole at any moment.
 
-    It has a line for every engine: were it written for each that comes, a thousand engines would
-    have it written a thousand times.
+    It has a line for every engine: were it written for each of a thousand that come together, that
+    would take most of the hub's time. It takes a fifth at most; of some engines each is written.
 
     Attributes:
         restored: uuid by id of the engines that it took over from the hub before.
@@ -25,21 +26,27 @@ class Hub(hub.Hub):
     engine_state_file: str
     _is_loading = False
     _is_to_be_saved = False
+    _rests_until_s = 0.0
 
     def __init__(self, **options: object) -> None:
         self.restored: dict[int, str] = {}
         super().__init__(**options)
 
     def _save_engine_state(self) -> None:
-        """Have it written soon, once for all that come or go until then; not while it is loaded."""
+        """Write at once, or soon where that was done a moment ago; not while it is loaded."""
         if self._is_loading or self._is_to_be_saved:
             return
-        self._is_to_be_saved = True
-        self.loop.call_later(_SAVE_AFTER_S, self._write_engine_state)
+        rest_s = self._rests_until_s - time.monotonic()
+        if rest_s <= 0:
+            self._write_engine_state()
+        else:
+            self._is_to_be_saved = True
+            self.loop.call_later(rest_s, self._write_engine_state)
 
     def _write_engine_state(self) -> None:
         """Write under a temporary name, then rename."""
         self._is_to_be_saved = False
+        began_s = time.monotonic()
         whole = self.engine_state_file
         self.engine_state_file = f"{whole}.partial"
         try:
@@ -47,6 +54,8 @@ class Hub(hub.Hub):
         finally:
             self.engine_state_file = whole
         os.replace(f"{whole}.partial", whole)
+        now_s = time.monotonic()
+        self._rests_until_s = now_s + _REST * (now_s - began_s)
 
     def _load_engine_state(self) -> None:
         self._is_loading = True
