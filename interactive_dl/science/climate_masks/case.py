@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import keras
 
 IOU_GATE = 0.6
-"""Of both definitions, with a wide margin: one seed reaches 0.74 in either; background everywhere
-has 0.31, a logistic regression of single pixels less than 0.5."""
+"""Of both definitions, with a wide margin, as it was measured with one seed only: 0.74 in either
+after six epochs (of another, 0.62 after two). Background everywhere has 0.32, the best answer that
+knows the latitude only no more, a logistic regression of single pixels and their squares 0.47.
+"""
 
 
 def build_model(config: Config) -> keras.Model:
