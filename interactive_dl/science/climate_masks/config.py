@@ -163,8 +163,8 @@ DEEPLAB = Config(
     epochs=16,
 )
 """The network of the runs on Summit, up to 27,360 GPUs with a frame each: 43,669,251 parameters. In
-training a frame takes 13.0 TFLOP; the study's count of 14.4 also has what TensorFlow pads dilated
-convolutions with. As many frames as DeepCAM has (8.6 TB)."""
+training a frame takes 13.0 TFLOP by the count here, where the study has 14.4; what TensorFlow pads
+dilated convolutions with may be the difference. As many frames as DeepCAM has (8.6 TB)."""
 
 TIRAMISU = replace(
     DEEPLAB,
