@@ -64,7 +64,15 @@ def test_a_folder_that_nodes_do_not_see_is_diagnosed() -> None:
         patch.setenv("IPYTHONDIR", "/dev/shm/of-this-host-alone")
         report = idl.Cluster("slurm", nodes=1, walltime_min=5).doctor()
     assert not report.ok
-    assert "do not see it" in str(report) or "IPYTHONDIR" in str(report)
+    (job,) = report.checks
+    assert "JobLaunchFailure" in job.cause
+    assert "IPYTHONDIR" in job.fix
+
+
+def test_a_request_that_can_never_be_met_is_told() -> None:
+    (job,) = idl.Cluster("slurm", nodes=2, partition="short", walltime_min=5).doctor().checks
+    assert job.value == "never ran"
+    assert "can never start" in job.cause
 
 
 def _output(words: list[str]) -> str:
