@@ -1,8 +1,10 @@
 """Population-based training: who copies whom, and what is tried instead; pure decisions.
 
-The trials of a population are compared where they stand, at the same step. One of the worst goes on
-from the checkpoint of one of the best (exploit) with parameters changed a little (explore): in the
-book that is a trial of origin ``exploit`` that begins warm, and takes the worse one's place.
+A trial is compared with what the others had come to by the same step, those that are behind too, as
+in Jaderberg et al. (arXiv:1711.09846): were it to wait for them, one that is always the first at a
+step would never give way. One of the worst goes on from the checkpoint of one of the best (exploit)
+with parameters changed a little (explore): in the book that is a trial of origin ``exploit`` that
+begins warm, and takes the worse one's place.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def decide(
     Args:
         book: of the search.
         number: of the trial.
-        step: at which the population is compared; every so many steps.
+        step: up to which the population is compared; every so many steps.
         random: draws the parent and its changes.
         fraction: so many of the population are the worst, and so many the best.
 
@@ -89,7 +91,17 @@ def _near(dimension: AnyDimension, value: Value, random: Random) -> Value:
 
 
 def _ranked(book: Book, step: int) -> list[Trial]:
-    """The trials that were judged at this step and were not given up, the best first."""
+    """The trials that were not given up, by the newest value up to this step, the best first."""
     sign = 1 if book.began is None or book.began.direction == "minimize" else -1
-    there = [t for t in book.trials if step in t.judging and t.state in _IN_THE_POPULATION]
-    return sorted(there, key=lambda trial: (sign * trial.judging[step], trial.number))
+    values = {
+        trial.number: sign * value
+        for trial in book.trials
+        if trial.state in _IN_THE_POPULATION and (value := _newest(trial, step)) is not None
+    }
+    return [book.trials[number] for number in sorted(values, key=lambda one: (values[one], one))]
+
+
+def _newest(trial: Trial, step: int) -> float | None:
+    """What a trial was judged by last, up to a step; None where it was not."""
+    at = next((one for one in reversed(trial.judging) if one <= step), None)
+    return None if at is None else trial.judging[at]

@@ -461,6 +461,30 @@ def test_one_of_the_worst_goes_on_from_one_of_the_best(tmp_path: Path) -> None:
     assert copy.params["x"] in (pytest.approx(0.8 * x), pytest.approx(min(1.0, 1.2 * x)))
 
 
+def test_one_that_is_always_ahead_gives_way_to_a_better_one_behind(tmp_path: Path) -> None:
+    options = {"every": 2, "fraction": 0.5}
+    search = Search(tmp_path, pruner="population", pruner_options=options, limits={"trials": 2})
+    search.go()
+    search.go(search.says(1, words.Reports, 1, {"loss": 9.0}))
+    search.go(search.says(0, words.Saved, 1, "/best.keras"))
+    search.go(search.says(0, words.Reports, 1, {"loss": 0.1}))
+    assert search.engines.orders == []
+    search.go(search.says(1, words.Reports, 2, {"loss": 9.0}))
+    assert search.engines.orders == [words.Leave(1, 1, "prune")]
+
+
+def test_one_behind_is_not_judged_by_what_others_came_to_later(tmp_path: Path) -> None:
+    options = {"every": 2, "fraction": 0.5}
+    search = Search(tmp_path, pruner="population", pruner_options=options, limits={"trials": 2})
+    search.go()
+    search.go(search.says(0, words.Saved, 4, "/ahead.keras"))
+    for step, loss in enumerate((5.0, 4.0, 3.0, 0.1), start=1):
+        search.go(search.says(0, words.Reports, step, {"loss": loss}))
+    for step in (1, 2):
+        search.go(search.says(1, words.Reports, step, {"loss": 1.0}))
+    assert search.engines.orders == []
+
+
 def test_a_search_that_has_ended_is_opened_again_and_its_time_is_no_matter(tmp_path: Path) -> None:
     search = Search(tmp_path, limits={"trials": 1, "time_budget_s": 60.0})
     search.go()
