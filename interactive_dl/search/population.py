@@ -51,8 +51,11 @@ def decide(
         fraction: so many of the population are the worst, and so many the best.
 
     Returns:
-        None where it goes on: it is not one of the worst, or nobody better has a checkpoint.
+        None where it goes on: it was not judged at this step, is not one of the worst, or nobody
+        better has a checkpoint.
     """
+    if step not in book.trials[number].judging:
+        return None
     ranked = _ranked(book, step)
     count = int(len(ranked) * fraction)
     if count == 0 or number not in {trial.number for trial in ranked[-count:]}:
