@@ -104,17 +104,21 @@ def record_exit(folder: Path, ended: Exit) -> None:
 
 def record_loss(folder: Path, birth: Birth, how: str) -> None:
     """Leave word of an engine whose end its watcher could not tell."""
-    lost = Exit(
-        engine=birth.engine,
-        host=birth.host,
-        pid=birth.pid,
+    record_exit(folder, loss(birth.engine, birth.host, birth.pid, how, time.time()))
+
+
+def loss(engine: int, host: str, pid: int, how: str, ended_at_s: float) -> Exit:
+    """The end of an engine that its watcher could not tell."""
+    return Exit(
+        engine=engine,
+        host=host,
+        pid=pid,
         exit_code=None,
         signal_number=None,
-        ended_at_s=time.time(),
+        ended_at_s=ended_at_s,
         max_rss_bytes=0,
         lost=how,
     )
-    record_exit(folder, lost)
 
 
 def births(folder: Path) -> dict[int, Birth]:

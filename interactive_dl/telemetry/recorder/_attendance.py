@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from interactive_dl.telemetry import wire
-from interactive_dl.telemetry.exits import Exit
+from interactive_dl.telemetry.exits import Exit, loss
 
 SILENCE_S = 5.0
 """An engine whose watcher is not heard for so long, while others are, is expelled."""
@@ -80,16 +80,7 @@ class Attendance:
 
     def _expel(self, engine: int, attendee: _Attendee) -> None:
         why = f"it was cut off: the recorder had not heard from it for {SILENCE_S:g} s"
-        ended = Exit(
-            engine=engine,
-            host=attendee.host,
-            pid=attendee.pid,
-            exit_code=None,
-            signal_number=None,
-            ended_at_s=self._wall_s(),
-            max_rss_bytes=0,
-            lost=why,
-        )
+        ended = loss(engine, attendee.host, attendee.pid, why, self._wall_s())
         self._record_exit(ended)
         self._bury(engine, ended.reason)
 
