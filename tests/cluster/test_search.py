@@ -291,7 +291,7 @@ def test_a_trial_is_a_run_that_is_steered_paused_and_promoted(
 
     until(lambda: book.best is not None, "another has finished", TIMEOUT_S)
     search.promote(long.number, epochs=2, warmup_epochs=1)
-    promoted = book.trials[-1]
+    (promoted,) = (one for one in book.trials if one.origin == "promotion")
     until(lambda: promoted.is_over, "it was promoted", TIMEOUT_S)
     assert (promoted.state, promoted.why) == ("finished", "")
     assert promoted.attempts[0].engines == tuple(range(ENGINES))
@@ -362,7 +362,7 @@ def test_clones_and_populations_begin_with_the_weights_of_another_trial(
 
     search.set_concurrency(3)
     search.clone(copy.parent, warm=True, lr=1e-9)
-    clone = book.trials[-1]
+    clone = next(one for one in book.trials if one.origin == "clone")
     until(lambda: clone.reports, "the clone trains", 60)
     assert _epoch_of_first_weights(search, clone, of=book.trials[copy.parent]) >= epoch
     assert min(clone.reports) == 1, "it counts its own epochs"
