@@ -65,7 +65,7 @@ class Cluster:
             ``runs`` in the current folder.
         request: what to ask Slurm for, over the profiles of site and user (``idl profile``):
             nodes, engines_per_node, cpus_per_engine, gpus_per_engine, mem_gb, walltime_min,
-            warn_min, restart, partition, account, qos, constraint, reservation, setup,
+            warn_min, launcher, restart, partition, account, qos, constraint, reservation, setup,
             extra_directives, omit_directives, interface; ``cluster.slurm.request.Request`` says
             what they mean.
 

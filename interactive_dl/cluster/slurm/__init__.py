@@ -1,5 +1,5 @@
 """Engines in a Slurm job: one allocation, one MPI world.
 
-``request``, ``script``, ``jobs`` and ``profile`` are text and values; ``commands`` and ``watching``
-speak with Slurm; a cluster uses ``_allocation``.
+``request``, ``launchers``, ``script``, ``jobs`` and ``profile`` are text and values; ``commands``
+and ``watching`` speak with Slurm; a cluster uses ``_allocation``.
 """

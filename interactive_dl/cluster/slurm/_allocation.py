@@ -18,8 +18,9 @@ from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster._variables import environment_of, ipyparallel_variables
-from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
-from interactive_dl.cluster.slurm import commands, jobs, profile, script, worlds
+from interactive_dl.cluster.environment import mpi_environment
+from interactive_dl.cluster.slurm import commands, jobs, launchers, profile, script, worlds
+from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Launcher, Ranks
 from interactive_dl.cluster.slurm.request import Request, request_of
 from interactive_dl.cluster.slurm.steward import launch_agent, steward_command
 from interactive_dl.cluster.slurm.watching import WATCH
@@ -50,7 +51,7 @@ _ALL_BEGIN = f"{_ALL_END} They start again by themselves; what has a checkpoint 
 
 
 class SlurmAllocation:
-    """One job, in which mpiexec starts one world.
+    """One job, in which a launcher starts one world.
 
     Controller and recorder run where the cluster is started, such as the login node. The folders
     of the cluster and of IPython must be on a file system that this host and the nodes share.
@@ -63,7 +64,8 @@ class SlurmAllocation:
         self._job = 0
         self.outcome: State | None = None
         ended = _ALL_BEGIN if self._request.restart else f"{_ALL_END} {_RESTART}"
-        self.after_death = SURVIVED if self._survives else ended
+        survives = self._launcher.survives(self._request.nodes)
+        self.after_death = SURVIVED if survives else ended
 
     @classmethod
     def complete(
@@ -99,23 +101,9 @@ class SlurmAllocation:
         return steward_command(
             self._places.folder,
             self._request.engines_per_node,
-            [*self._starter(), *engine_command(self._places.folder)],
+            self._launcher,
+            [*self._launcher.command(self._ranks), *engine_command(self._places.folder)],
             restart=self._request.restart and self._has_mpi,
-        )
-
-    def _starter(self) -> tuple[str, ...]:
-        """The command that starts the engines."""
-        if self._has_mpi:
-            return self._mpiexec()
-        return script.srun_arguments(self._request, bind=self._options.binding == "core")
-
-    def _mpiexec(self) -> tuple[str, ...]:
-        """The command that starts ranks."""
-        return mpiexec_arguments(
-            self._request.engines,
-            bind=self._options.binding == "core",
-            threads=self._request.cpus_per_engine,
-            fault_tolerant=self._survives,
         )
 
     async def examine(self) -> Report:
@@ -242,13 +230,19 @@ class SlurmAllocation:
         return self._options.collectives == "mpi"
 
     @property
-    def _survives(self) -> bool:
-        """Whether engines live on when one dies.
+    def _launcher(self) -> Launcher:
+        """What starts the engines."""
+        return launchers.launcher(self._request.launcher) if self._has_mpi else WITHOUT_MPI
 
-        Over several hosts MPI would tell nobody of a death, and they would wait for ever: mpiexec
-        ends them instead.
-        """
-        return self._request.nodes == 1 or not self._has_mpi
+    @property
+    def _ranks(self) -> Ranks:
+        request = self._request
+        return Ranks(
+            nodes=request.nodes,
+            per_node=request.engines_per_node,
+            cpus=request.cpus_per_engine,
+            bind=self._options.binding == "core",
+        )
 
     @property
     def _log(self) -> Path:

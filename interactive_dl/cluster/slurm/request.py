@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from interactive_dl.cluster.slurm import launchers
 from interactive_dl.errors import RequestError
 
 _WARN_MIN = 5.0
@@ -31,6 +32,7 @@ class Request:
         walltime_min: minutes after which Slurm ends the job; None for the partition's default.
         warn_min: minutes before that at which trainings write a checkpoint and stop, and searches
             let go of the engines; 0 for never; by default 5, or half of a shorter ``walltime_min``.
+        launcher: what starts the ranks of MPI, by name (``slurm.launchers``).
         restart: whether a world that has ended is started again, on the nodes that are left.
         partition: to run in; None for the default one, as in all that follow.
         account: to charge.
@@ -51,6 +53,7 @@ class Request:
     mem_gb: _Positive | None = None
     walltime_min: _AtLeastOne | None = None
     warn_min: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    launcher: _Word = launchers.DEFAULT
     restart: bool = True
     partition: _Word | None = None
     account: _Word | None = None
@@ -101,6 +104,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
 
 
 def _checked(request: Request) -> Request:
+    launchers.launcher(request.launcher)
     walltime_min, warn_min = request.walltime_min, request.warn_min
     if walltime_min is not None and warn_min is not None and warn_min >= walltime_min:
         raise RequestError(

@@ -64,26 +64,6 @@ def job_script(
     return "\n".join(lines) + "\n"
 
 
-def srun_arguments(request: Request, *, bind: bool) -> tuple[str, ...]:
-    """The command line that starts engines without MPI, up to the program's own words.
-
-    One that ends, or a node that is lost, ends none of the others.
-    """
-    return (
-        "srun",
-        "-n",
-        str(request.engines),
-        "--overlap",
-        "--mpi=none",
-        "--kill-on-bad-exit=0",
-        "--no-kill",
-        f"--nodes={request.nodes}",
-        f"--cpus-per-task={request.cpus_per_engine}",
-        "--distribution=block",
-        *["--cpu-bind=cores"] * bind,
-    )
-
-
 def _directives(request: Request, name: str, log: Path) -> Iterator[str]:
     values = _values(request, name, log)
     if unknown := sorted(set(request.omit_directives) - set(values)):

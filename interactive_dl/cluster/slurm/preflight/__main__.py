@@ -74,7 +74,7 @@ def first(question: Question, path: str, encoded: str) -> JobFacts:
     look = [sys.executable, "-m", preflight.__name__, "node", path, encoded]
     told = JobFacts(
         nodes=_run([*on_each, *look], _NODES_S),
-        world=_run([*question.mpiexec, *_PROBE, "nodes"], _RANKS_S),
+        world=_run([*question.start, *_PROBE, "nodes"], _RANKS_S),
         plain=_run([*srun, f"--ntasks={question.engines}", *_PROBE, "size"], _RANKS_S),
         mpi_types=_mpi_types(),
     )

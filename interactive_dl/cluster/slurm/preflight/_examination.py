@@ -21,6 +21,7 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm._allocation import SlurmAllocation
+from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.preflight import _findings
 from interactive_dl.cluster.slurm.preflight._facts import (
     Folder,
@@ -44,9 +45,9 @@ class _Look(SlurmAllocation):
     question: Question
 
     @functools.cached_property
-    def ranks(self) -> tuple[str, ...]:
-        """The command that starts ranks as a cluster would."""
-        return self._mpiexec()
+    def start(self) -> tuple[str, ...]:
+        """The command that starts ranks of MPI as a cluster would."""
+        return launcher(self._request.launcher).command(self._ranks)
 
     def _command(self) -> Sequence[str]:
         encoded = msgspec.json.encode(self.question).decode()
@@ -82,7 +83,7 @@ async def examine(ipython: Path, options: Options) -> Report:
                 token,
                 options.request["nodes"],
                 options.engines,
-                look.ranks,
+                look.start,
                 str(places.volatile),
             )
             return await _see(look, listener, Folder(places.folder), options, places)

@@ -24,7 +24,7 @@ class Question(msgspec.Struct, frozen=True):
         token: what a caller says first, so that nobody else's call is taken for one.
         nodes: how many there should be.
         engines: how many ranks there should be.
-        mpiexec: the command that starts them, up to the program.
+        start: the command that starts them, up to the program.
         scratch: folder of MPI on each node, to be empty in the end.
     """
 
@@ -33,7 +33,7 @@ class Question(msgspec.Struct, frozen=True):
     token: str
     nodes: int
     engines: int
-    mpiexec: tuple[str, ...]
+    start: tuple[str, ...]
     scratch: str
 
 
@@ -84,7 +84,7 @@ class JobFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         nodes: how the program on every node ended.
-        world: how ranks under mpiexec ended.
+        world: how ranks under the launcher ended.
         plain: how ranks under a plain srun ended.
         mpi_types: what ``srun --mpi=list`` names.
     """

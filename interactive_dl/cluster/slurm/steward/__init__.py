@@ -1,6 +1,7 @@
 """The first process of a job: starts the world of engines, and looks after it.
 
-    python -m interactive_dl.cluster.slurm.steward --folder F --per-node K -- mpiexec -n N ...
+    python -m interactive_dl.cluster.slurm.steward --folder F --per-node K --launcher mpiexec
+        -- mpiexec -n N ...
 
 - **The allocation ends** (SIGUSR1 from Slurm before the time is over; SIGTERM when the job is
   cancelled or makes room for another): all that runs is asked, through the recorder, to let go of
@@ -25,20 +26,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from interactive_dl.cluster.slurm.launchers import Launcher
+
 
 def steward_command(
-    folder: Path, per_node: int, command: Sequence[str], *, restart: bool
+    folder: Path, per_node: int, launcher: Launcher, command: Sequence[str], *, restart: bool
 ) -> tuple[str, ...]:
     """The program that looks after a world.
 
     Args:
         folder: the cluster's.
         per_node: engines on each node.
-        command: starts them all: ``mpiexec -n N ...`` or ``srun -n N ...``, and the engine's own
-            words.
+        launcher: what starts them.
+        command: its command for all of them, and the engine's own words.
         restart: whether a world that has ended is started again.
     """
-    words = ["--folder", str(folder), "--per-node", str(per_node), *["--restart"] * restart]
+    words = ["--folder", str(folder), "--per-node", str(per_node), "--launcher", launcher.name]
+    words += ["--restart"] * restart
     return ("python", "-m", __name__, *words, "--", *command)
 
 

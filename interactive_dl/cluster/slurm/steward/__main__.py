@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interactive_dl.cluster.slurm import commands
+from interactive_dl.cluster.slurm.launchers import LAUNCHERS
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.telemetry.commands import without_mpi
 
@@ -25,6 +26,7 @@ def main(words: Sequence[str] | None = None) -> int:
         folder=options.folder,
         nodes=commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
         per_node=options.per_node,
+        launcher=LAUNCHERS[options.launcher],
         command=options.command,
         restart=options.restart,
         is_elastic=without_mpi(),
@@ -36,6 +38,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m interactive_dl.cluster.slurm.steward")
     parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
     parser.add_argument("--per-node", type=int, required=True, help="engines on each node")
+    parser.add_argument("--launcher", choices=LAUNCHERS, required=True, help="starts them")
     parser.add_argument("--restart", action="store_true", help="start a world that has ended again")
     parser.add_argument("command", nargs="+", help="starts the engines")
     return parser.parse_args(words)

@@ -18,6 +18,7 @@ import psutil
 
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster.slurm import commands, jobs
+from interactive_dl.cluster.slurm.launchers import Launcher
 from interactive_dl.cluster.slurm.steward import _nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
 from interactive_dl.errors import RecorderUnreachableError, SchedulerError
@@ -46,7 +47,8 @@ class Steward:
         folder: the cluster's.
         nodes: of the job; this runs on the first one.
         per_node: engines on each.
-        command: starts them: ``mpiexec -n N ...`` or ``srun -n N ...``, and the engine's own words.
+        launcher: what starts them.
+        command: its command for all of them, and the engine's own words.
         restart: whether a world that has ended is started again.
         is_elastic: whether the others go on when an engine dies or a node falls silent.
     """
@@ -58,6 +60,7 @@ class Steward:
         folder: Path,
         nodes: Sequence[str],
         per_node: int,
+        launcher: Launcher,
         command: Sequence[str],
         restart: bool,
         is_elastic: bool,
@@ -66,6 +69,7 @@ class Steward:
         self._folder = folder
         self._nodes = tuple(nodes)
         self._per_node = per_node
+        self._launcher = launcher
         self._command = tuple(command)
         self._restart = restart
         self._is_elastic = is_elastic
@@ -149,17 +153,8 @@ class Steward:
         return all(engine in told and told[engine].exit_code == 0 for engine in world.ids)
 
     def _start(self, world: World) -> subprocess.Popen[bytes]:
-        hosts = ",".join(f"{node}:{self._per_node}" for node in world.hosts)
-        placed = () if self._is_elastic else ("--host", hosts)  # srun knows the job's nodes
-        at = self._command.index("-n")
-        words = [
-            *self._command[: at + 1],
-            str(len(world.ids)),
-            *placed,
-            *self._command[at + 2 :],
-            "--world",
-            ",".join(map(str, world.ids)),
-        ]
+        words = self._launcher.placed(self._command, world.hosts, self._per_node)
+        words += ["--world", ",".join(map(str, world.ids))]
         # Of a world that has ended some steps may take a while to go.
         environment = {**os.environ, "SLURM_OVERLAP": "1"}
         return subprocess.Popen(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interactive_dl.cluster.slurm.request import request_of
-from interactive_dl.cluster.slurm.script import job_script, srun_arguments
+from interactive_dl.cluster.slurm.script import job_script
 from interactive_dl.errors import RequestError
 
 
@@ -133,11 +133,3 @@ def test_it_is_a_shell_script_that_ends_as_mpiexec_did(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (9, "it's 2\n", "")
-
-
-def test_engines_without_mpi_end_nobody_else() -> None:
-    request = request_of({"nodes": 2, "engines_per_node": 3, "cpus_per_engine": 4})
-    words = srun_arguments(request, bind=False)
-    assert words[:3] == ("srun", "-n", "6")
-    assert {"--mpi=none", "--kill-on-bad-exit=0", "--no-kill", "--cpus-per-task=4"} <= set(words)
-    assert "--cpu-bind=cores" in srun_arguments(request, bind=True)

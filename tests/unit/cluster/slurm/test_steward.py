@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from interactive_dl.cluster.slurm import jobs
+from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.steward import steward_command
 from interactive_dl.cluster.slurm.steward._nodes import Place, Silence
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
@@ -80,8 +81,10 @@ def test_it_is_told_to_end_one_job_of_a_cluster(tmp_path: Path) -> None:
 
 
 def test_its_command_shows_what_it_starts() -> None:
-    words = steward_command(Path("/f"), 2, ["mpiexec", "-n", "4"], restart=True)
+    words = steward_command(
+        Path("/f"), 2, launcher("mpiexec"), ["mpiexec", "-n", "4"], restart=True
+    )
     assert words[3:] == (
-        *("--folder", "/f", "--per-node", "2", "--restart"),
+        *("--folder", "/f", "--per-node", "2", "--launcher", "mpiexec", "--restart"),
         *("--", "mpiexec", "-n", "4"),
     )

@@ -1,0 +1,146 @@
+"""What starts the engines of a job, by name: command lines, and what becomes of ranks under each.
+
+Pure: numbers in, words out. One environment holds one MPI, and each launcher makes one world of
+the ranks of some of them only; under another's, every rank is alone in a world of size 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from interactive_dl.cluster.environment import mpiexec_arguments
+from interactive_dl.errors import RequestError
+
+_COUNT_WORDS = 3
+"""Words that every command begins with: the program, ``-n`` and a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """What is to be started, whatever starts it.
+
+    Attributes:
+        nodes: how many.
+        per_node: ranks on each.
+        cpus: CPUs, and compute threads, of each rank.
+        bind: pin each rank to CPUs of its own.
+    """
+
+    nodes: int
+    per_node: int
+    cpus: int
+    bind: bool
+
+    @property
+    def count(self) -> int:
+        """All ranks."""
+        return self.nodes * self.per_node
+
+
+class Launcher(Protocol):
+    """A way to start ranks in a job."""
+
+    @property
+    def name(self) -> str:
+        """As a request has it."""
+        ...
+
+    def command(self, ranks: Ranks) -> tuple[str, ...]:
+        """The command line up to the program's own words, for all nodes of the job."""
+        ...
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
+        """The same for some nodes, with the program's own words if it has them."""
+        ...
+
+    def survives(self, nodes: int) -> bool:
+        """Whether ranks on so many nodes live on when one of them dies."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mpiexec:
+    """The environment's own Open MPI, which has Slurm start a daemon on each node."""
+
+    name: str = "mpiexec"
+
+    def command(self, ranks: Ranks) -> tuple[str, ...]:
+        """As ``Launcher`` says."""
+        return mpiexec_arguments(
+            ranks.count,
+            bind=ranks.bind,
+            threads=ranks.cpus,
+            fault_tolerant=self.survives(ranks.nodes),
+        )
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
+        """As ``Launcher`` says."""
+        listed = ",".join(f"{host}:{per_node}" for host in hosts)
+        return _with_count(command, len(hosts) * per_node, "--host", listed)
+
+    def survives(self, nodes: int) -> bool:
+        """Over several hosts MPI tells nobody of a death, and they would wait for ever."""
+        return nodes == 1
+
+
+@dataclass(frozen=True)
+class PlainSrun:
+    """Slurm, for engines without MPI: one that ends, or a lost node, ends none of the others."""
+
+    name: str = "srun:none"
+
+    def command(self, ranks: Ranks) -> tuple[str, ...]:
+        """As ``Launcher`` says."""
+        return _srun(ranks, "none", "--kill-on-bad-exit=0")
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
+        """As ``Launcher`` says."""
+        return _srun_placed(command, hosts, per_node)
+
+    def survives(self, nodes: int) -> bool:
+        """Always: nothing connects them."""
+        return True
+
+
+WITHOUT_MPI = PlainSrun()
+"""For ``collectives="gloo"``."""
+
+_WITH_MPI: dict[str, Launcher] = {one.name: one for one in (Mpiexec(),)}
+DEFAULT = Mpiexec().name
+LAUNCHERS: Mapping[str, Launcher] = {**_WITH_MPI, WITHOUT_MPI.name: WITHOUT_MPI}
+"""All of them, by name."""
+
+
+def launcher(name: str) -> Launcher:
+    """One that starts ranks of MPI, by its name.
+
+    Raises:
+        RequestError: there is none of this name.
+    """
+    if name not in _WITH_MPI:
+        raise RequestError(
+            f"Ranks are started by one of {', '.join(_WITH_MPI)}, but got launcher={name!r}."
+            f" Leave it out for {DEFAULT}."
+        )
+    return _WITH_MPI[name]
+
+
+def _srun(ranks: Ranks, mpi: str, *further: str) -> tuple[str, ...]:
+    return (
+        *("srun", "-n", str(ranks.count), "--overlap", f"--mpi={mpi}", "--no-kill"),
+        *further,
+        f"--cpus-per-task={ranks.cpus}",
+        "--distribution=block",
+        *["--cpu-bind=cores"] * ranks.bind,
+    )
+
+
+def _srun_placed(command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
+    where = (f"--nodes={len(hosts)}", f"--ntasks-per-node={per_node}")
+    return _with_count(command, len(hosts) * per_node, *where, f"--nodelist={','.join(hosts)}")
+
+
+def _with_count(command: Sequence[str], count: int, *placed: str) -> list[str]:
+    return [*command[: _COUNT_WORDS - 1], str(count), *placed, *command[_COUNT_WORDS:]]

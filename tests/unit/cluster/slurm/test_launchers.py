@@ -1,0 +1,58 @@
+"""What starts the engines of a job: command lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Ranks, launcher
+from interactive_dl.cluster.slurm.request import request_of
+from interactive_dl.errors import RequestError
+
+SIX = Ranks(nodes=2, per_node=3, cpus=4, bind=False)
+PINNED = Ranks(nodes=2, per_node=3, cpus=4, bind=True)
+
+
+def test_mpiexec_is_the_default_and_starts_ranks_on_the_nodes_that_it_is_given() -> None:
+    mpiexec = launcher(request_of({}).launcher)
+    command = mpiexec.command(SIX)
+    assert command == ("mpiexec", "-n", "6", "--bind-to", "none")
+    placed = mpiexec.placed([*command, "python", "-n", "9"], ["n1", "n3"], 2)
+    assert placed == [
+        "mpiexec",
+        "-n",
+        "4",
+        "--host",
+        "n1:2,n3:2",
+        *command[3:],
+        "python",
+        "-n",
+        "9",
+    ]
+    assert "slot:PE=4:oversubscribe" in mpiexec.command(PINNED)
+
+
+def test_ranks_under_mpiexec_outlive_each_other_on_one_node() -> None:
+    mpiexec = launcher("mpiexec")
+    assert "--with-ft" in mpiexec.command(Ranks(nodes=1, per_node=3, cpus=4, bind=False))
+    assert (mpiexec.survives(1), mpiexec.survives(2)) == (True, False)
+
+
+def test_engines_without_mpi_end_nobody_else() -> None:
+    command = WITHOUT_MPI.command(SIX)
+    assert command[:3] == ("srun", "-n", "6")
+    assert {"--mpi=none", "--kill-on-bad-exit=0", "--no-kill", "--cpus-per-task=4"} <= set(command)
+    assert "--cpu-bind=cores" in WITHOUT_MPI.command(PINNED)
+    assert WITHOUT_MPI.survives(2)
+
+
+def test_srun_is_told_the_nodes_by_name() -> None:
+    placed = WITHOUT_MPI.placed([*WITHOUT_MPI.command(SIX), "python"], ["n1", "n3"], 2)
+    assert placed[:3] == ["srun", "-n", "4"]
+    assert {"--nodes=2", "--ntasks-per-node=2", "--nodelist=n1,n3"} <= set(placed)
+    assert placed[-1] == "python"
+
+
+@pytest.mark.parametrize("name", ["prun", WITHOUT_MPI.name])
+def test_another_launcher_is_refused_with_those_that_there_are(name: str) -> None:
+    with pytest.raises(RequestError, match=f"one of mpiexec.*launcher='{name}'"):
+        request_of({"launcher": name})
