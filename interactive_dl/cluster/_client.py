@@ -26,6 +26,7 @@ class Client(ipyparallel.Client):
         self._explain_death = explain_death
         self._cells = itertools.count()
         self._looked_up = threading.local()
+        self._hears = True
         super().__init__(*args, **options)
         self._notification_handlers[RESULTS_LOST] = self._handle_results_lost
 
@@ -41,8 +42,10 @@ class Client(ipyparallel.Client):
     def hear_no_output(self) -> None:
         """Take no part in what engines print and show, nor in when they are busy.
 
-        For who sends many short tasks and needs no more than their results.
+        For who sends many short tasks and needs no more than their results: engines do not say
+        that they are busy with these, and then idle.
         """
+        self._hears = False
         self._io_loop.add_callback(self._iopub_socket.setsockopt, zmq.UNSUBSCRIBE, b"")
 
     def ask_to_forget(self, engine: int) -> None:
@@ -51,7 +54,7 @@ class Client(ipyparallel.Client):
 
     def _build_targets(self, targets: Any) -> tuple[list[bytes], list[int]]:
         idents, engines = super()._build_targets(targets)
-        self._looked_up.metadata = RequestMetadata(targets=engines, cell=next(self._cells))
+        self._looked_up.metadata = self._metadata(engines)
         return idents, engines
 
     def _send(self, socket: Any, msg_type: str, *args: Any, **options: Any) -> Any:
@@ -64,9 +67,12 @@ class Client(ipyparallel.Client):
 
     def _say(self, socket: Any) -> RequestMetadata:
         if socket is self._task_stream:
-            return RequestMetadata(targets=None, cell=next(self._cells))
+            return self._metadata(None)
         said: RequestMetadata = self._looked_up.metadata
         return said
+
+    def _metadata(self, engines: list[int] | None) -> RequestMetadata:
+        return RequestMetadata(targets=engines, cell=next(self._cells), is_heard=self._hears)
 
     def _handle_stranded_msgs(self, eid: int, uuid: str) -> None:
         """Answer requests whose engine died, as ipyparallel does, but say why it died."""

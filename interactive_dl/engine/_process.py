@@ -20,14 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ipyparallel.engine import app as ipengine
 from ipyparallel.engine import nanny
-from ipyparallel.engine.app import IPEngine
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 
 from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
 from interactive_dl.engine._gloo import GlooWorld
+from interactive_dl.engine._kernel import Kernel
 from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.engine._streams import Stream
 from interactive_dl.telemetry import exits
@@ -36,8 +37,11 @@ from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM
 _REGISTRATION_TIMEOUT_S = 60.0
 _JOIN_TIMEOUT_S = 120.0
 
+# IPEngine has no other place to say which class its kernel is of.
+ipengine.Kernel = Kernel
 
-class _Engine(IPEngine):
+
+class _Engine(ipengine.IPEngine):
     """ipyparallel's engine, which completes its shell before the first cell arrives.
 
     Attributes:

@@ -121,6 +121,30 @@ def test_a_cluster_outlives_the_process_that_started_it_and_is_stopped_from_anot
     assert "orphan" not in [one.id for one in Cluster.list()]
 
 
+@ipyparallel.interactive
+def _told_states() -> list[str]:
+    from IPython import get_ipython
+
+    kernel = get_ipython().kernel
+    sent = []
+    send = kernel.session.send
+    kernel.session.send = lambda socket, kind, content, **rest: sent.append(content)
+    try:
+        kernel._publish_status("idle", "shell")
+    finally:
+        kernel.session.send = send
+    return [content["execution_state"] for content in sent]
+
+
+def test_engines_are_silently_busy_for_a_client_that_hears_nothing(cluster: Cluster) -> None:
+    with Cluster.attach("shared") as other:
+        view = other.client.load_balanced_view()
+        assert view.apply_sync(_told_states) == ["idle"]
+        other.client.hear_no_output()
+        assert view.apply_sync(_told_states) == []
+        assert other.client[:].apply_sync(_told_states) == [[]] * len(cluster.engines)
+
+
 def test_an_unknown_id_is_answered_with_the_known_ones(cluster: Cluster) -> None:
     with pytest.raises(ClusterNotFoundError, match=rf"'nobody'.*{cluster.id}"):
         Cluster.attach("nobody")

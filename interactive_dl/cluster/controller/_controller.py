@@ -19,7 +19,7 @@ from tornado.ioloop import PeriodicCallback
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster.controller import RESULTS_LOST, controller_command
-from interactive_dl.cluster.controller._hub import Hub
+from interactive_dl.cluster.controller._hub import Hub, Tasks
 from interactive_dl.cluster.controller._parts import Parts
 
 _PR_SET_PDEATHSIG = 1
@@ -59,6 +59,7 @@ class Controller(app.IPController):
     """
 
     children: list[Any]
+    db_class = Tasks
 
     def __init__(self, folder: Path, words: Sequence[str], before: Parts) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import logging
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ _ASK_S = 5.0
 _CLOSE_S = 5.0
 _HUB_S = 1.0
 _PACE_S = 0.002
+_SIZE_S = 0.25
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,6 +66,8 @@ class Engines:
         self._queues.look()
         self._queues.await_answer(_HUB_S)
         self._mending: threading.Thread | None = None
+        self._size = cluster.size
+        self._size_read_s = time.monotonic()
 
     def living(self) -> tuple[int, ...]:
         """Engines that take tasks, by id."""
@@ -127,7 +131,10 @@ class Engines:
 
     def lacks(self) -> bool:
         """Whether engines have died and were not replaced."""
-        return len(self._cluster.client.ids) < self._cluster.size
+        now_s = time.monotonic()
+        if now_s >= self._size_read_s + _SIZE_S:  # from a file
+            self._size, self._size_read_s = self._cluster.size, now_s
+        return len(self._cluster.client.ids) < self._size
 
     def mend(self, sponsor: int) -> None:
         """Replace dead engines through a free one, in a thread of its own."""
