@@ -14,7 +14,9 @@ from interactive_dl.data.keys import Keys
 from interactive_dl.data.ranks import Alone, Communicator, agree
 from interactive_dl.data.shard import Shard
 from interactive_dl.data.shards import require_enough
-from interactive_dl.data.sources import ArraySource, CachedSource, Source
+from interactive_dl.data.sources import ArraySource, CachedSource, Source, gib
+
+CACHE_GIB = 4.0
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,17 @@ class Dataset:
         """All samples at once."""
         return self.read(np.arange(len(self)))
 
-    def cached(self, limit_gib: float = 4.0) -> Dataset:
+    def cached(self, limit_gib: float = CACHE_GIB) -> Dataset:
         """The same samples, held in memory from the first use on (on every rank all of them).
 
         Args:
             limit_gib: raise a ``DataError`` rather than take more than this.
         """
         return replace(self, source=CachedSource(self.source, limit_gib))
+
+    def cached_if_small(self, limit_gib: float = CACHE_GIB) -> Dataset:
+        """``cached`` where the samples fit into the limit, else these, read whenever used."""
+        return self.cached(limit_gib) if gib(self.source) <= limit_gib else self
 
     def shard(
         self, group: Communicator | None = None, seed: int = 0, shuffle: bool = True

@@ -75,19 +75,24 @@ class CachedSource:
 
     @cached_property
     def _held(self) -> ArraySource:
-        samples = len(self.source)
-        one = self.source.read(np.arange(min(1, samples)))
-        size_gib = samples * sum(array.nbytes for array in one) / 2**30
-        if size_gib > self.limit_gib:
+        needs_gib = gib(self.source)
+        if needs_gib > self.limit_gib:
             raise DataError(
-                f"Cached data must fit into `limit_gib` on every rank, but it needs {size_gib:.2f}"
+                f"Cached data must fit into `limit_gib` on every rank, but it needs {needs_gib:.2f}"
                 f" GiB and (limit_gib={self.limit_gib}). Read it from the file without .cached(),"
-                f" or allow more: .cached(limit_gib={size_gib * 1.05:.2g})."
+                f" or allow more: .cached(limit_gib={needs_gib * 1.05:.2g})."
             )
-        return ArraySource(self.source.read(np.arange(samples)))
+        return ArraySource(self.source.read(np.arange(len(self.source))))
 
     def __reduce__(self) -> tuple[type[CachedSource], tuple[Source, float]]:
         return CachedSource, (self.source, self.limit_gib)
+
+
+def gib(source: Source) -> float:
+    """How much memory all samples take, by the first one."""
+    samples = len(source)
+    one = source.read(np.arange(min(1, samples)))
+    return samples * sum(array.nbytes for array in one) / 2**30
 
 
 def require_one_length(names: Sequence[str], lengths: Sequence[int], where: str) -> None:

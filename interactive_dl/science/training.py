@@ -37,11 +37,11 @@ def fit(
     from interactive_dl import engine
 
     case, config = task.case, task.config
-    samples = case.open(task.folder, "train").cached()
+    samples = case.open(task.folder, "train").cached_if_small()
     if task.shuffle_labels:
         samples = with_shuffled_labels(samples, task.seed)
     train = samples.shard(task.group, seed=task.seed).batch(task.batch_size)
-    val = case.open(task.folder, "val").cached().shard(task.group, shuffle=False)
+    val = case.open(task.folder, "val").cached_if_small().shard(task.group, shuffle=False)
     model = case.build_model(config)
     case.compile(model, config, engine.distribute)
     model.fit(

@@ -146,6 +146,16 @@ def test_data_beyond_the_limit_is_not_cached(rpv: Path) -> None:
         len(data.open(rpv).cached(limit_gib=1e-7))
 
 
+def test_what_is_too_large_to_be_cached_is_read_from_its_file(rpv: Path) -> None:
+    opened = data.open(rpv)
+    large, small = opened.cached_if_small(limit_gib=1e-7), opened.cached_if_small()
+    for samples in (large, small):
+        np.testing.assert_array_equal(samples.arrays()[1], LABELS)
+    rpv.unlink()
+    np.testing.assert_array_equal(small.arrays()[1], LABELS)
+    assert large.source == opened.source
+
+
 def test_a_missing_file_is_answered_with_those_that_are_there(rpv: Path) -> None:
     with pytest.raises(SourceNotFoundError, match=r"no file or folder .*none\.h5.* has: rpv\.h5"):
         len(data.open(rpv.parent / "none.h5"))
