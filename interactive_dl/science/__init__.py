@@ -25,6 +25,7 @@ NAMES = {
     "convnets": "interactive_dl.science.convnets.case",
     "cosmoflow": "interactive_dl.science.cosmoflow.case",
     "cosmogan": "interactive_dl.science.cosmogan.case",
+    "climate_boxes": "interactive_dl.science.climate_boxes.case",
     "climate_masks": "interactive_dl.science.climate_masks.case",
 }
 """Modules of the cases, by name; each has its case as ``CASE``."""
