@@ -47,7 +47,7 @@ bench-centre: setup  ## as root: the benchmarks on virtual hosts with a real Slu
 science: setup  ## train all seed cases with five seeds and controls, write docs/science.md
 	@.venv/bin/python tests/benchmarks/science.py
 
-check: setup  ## ruff, mypy, import-linter, nbstripout
+check: setup  ## ruff, mypy, import-linter, hadolint, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh
 
 clean:  ## remove .venv and what tools left (the Horovod wheel stays in its cache)

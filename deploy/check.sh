@@ -13,6 +13,7 @@ check ruff check
 check ruff format --check
 check mypy
 check lint-imports
+check hadolint deploy/container/Containerfile
 if ((${#notebooks[@]})); then
     check nbstripout --keep-id --verify "${notebooks[@]}"
 fi
