@@ -43,9 +43,11 @@ bench:  ## set up with torch, run the benchmarks
 bench-centre: setup  ## as root: the benchmarks on virtual hosts with a real Slurm
 	@.venv/bin/python -m deploy.virtual --nodes 4 .venv/bin/python tests/benchmarks/centre.py
 	@.venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py
+	@.venv/bin/python -m deploy.virtual --nodes 2 .venv/bin/python tests/benchmarks/collectives.py
 
-science: setup  ## train all seed cases with five seeds and controls, write docs/science.md
+science: setup  ## train all cases with five seeds and controls, write docs/science.md, run their notebooks
 	@.venv/bin/python tests/benchmarks/science.py
+	@.venv/bin/python tests/benchmarks/notebooks.py
 
 check: setup  ## ruff, mypy, import-linter, hadolint, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh

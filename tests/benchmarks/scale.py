@@ -51,6 +51,8 @@ class Cost:
         registered_s: until all are known, from their processes' start.
         attach_s: a new client's connecting.
         cell_s: ``client[:].apply_sync`` of nothing on all of them.
+        cell_controller_s, cell_client_s: seconds of a core that it takes the controller's
+            processes and the client's.
         task_s: as many tasks through the load-balanced view.
         idle: share of a core that the controller's processes take when nothing happens.
         controller_mib, client_mib: resident memory.
@@ -61,6 +63,8 @@ class Cost:
     registered_s: float
     attach_s: float
     cell_s: float
+    cell_controller_s: float
+    cell_client_s: float
     task_s: float
     idle: float
     controller_mib: float
@@ -123,16 +127,19 @@ def cost(count: int) -> Cost:
             other.close()
             ids = [one for one in cluster.client.ids if one >= FIRST_ID]
             every = cluster.client.direct_view(ids)
+            parts, me = controllers(cluster), [psutil.Process()]
+            before_s, mine_s = used_s(parts), used_s(me)
             cells = [
                 _timed(lambda: every.apply_async(int).get(timeout=TIMEOUT_S))
                 for _ in range(REPEATS)
             ]
+            cell_controller_s = (used_s(parts) - before_s) / REPEATS
+            cell_client_s = (used_s(me) - mine_s) / REPEATS
             balanced = cluster.client.load_balanced_view(ids)
             tasks = [
                 _timed(lambda: balanced.map_async(int, ids).get(timeout=TIMEOUT_S))
                 for _ in range(REPEATS)
             ]
-            parts = controllers(cluster)
             before_s = used_s(parts)
             time.sleep(IDLE_S)
             return Cost(
@@ -140,10 +147,12 @@ def cost(count: int) -> Cost:
                 registered_s=registered_s,
                 attach_s=attach_s,
                 cell_s=median(cells),
+                cell_controller_s=cell_controller_s,
+                cell_client_s=cell_client_s,
                 task_s=median(tasks),
                 idle=(used_s(parts) - before_s) / IDLE_S,
                 controller_mib=mib(*parts),
-                client_mib=mib(psutil.Process()),
+                client_mib=mib(*me),
                 missing=count + 1 - len(cluster.client.ids),
             )
 
@@ -190,7 +199,8 @@ def tables(costs: list[Cost], reports: dict[int, tuple[int, float, float]]) -> s
     """Markdown."""
     engines = [
         f"| {one.engines} | {one.registered_s:.1f} s | {one.attach_s:.2f} s | {one.cell_s:.2f} s |"
-        f" {one.task_s:.2f} s | {100 * one.idle:.0f} % | {one.controller_mib:.0f} |"
+        f" {one.cell_controller_s:.2f} / {one.cell_client_s:.2f} s | {one.task_s:.2f} s |"
+        f" {100 * one.idle:.0f} % | {one.controller_mib:.0f} |"
         f" {one.client_mib:.0f} | {one.missing} |"
         for one in costs
     ]
@@ -200,9 +210,10 @@ def tables(costs: list[Cost], reports: dict[int, tuple[int, float, float]]) -> s
     ]
     return "\n".join(
         [
-            "| engines | all registered | another client attaches | a cell on all | as many tasks |"
+            "| engines | all registered | another client attaches | a cell on all |"
+            " a core's time in it: controller / client | as many tasks |"
             " controller idle, of a core | controller, MiB | client, MiB | given up |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|",
             *engines,
             "",
             "| ranks of a run | bytes of a report | to make it | to take it in |",
