@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 _PROGRAMS = (
     *("slurmctld", "slurmdbd", "slurmd", "sbatch", "munged"),
@@ -12,8 +15,9 @@ _PROGRAMS = (
 )
 _INSTALL = (
     "apt-get install -y --no-install-recommends slurmctld slurmdbd slurmd slurm-client munge"
-    " mariadb-server-core mariadb-client-core iproute2 util-linux"
+    " libpmix2 mariadb-server-core mariadb-client-core iproute2 util-linux"
 )
+_LIBRARIES = Path("/usr/lib")
 
 
 def install_missing() -> None:
@@ -27,8 +31,22 @@ def install_missing() -> None:
             "Virtual hosts have networks of their own, which only root can make. Type: sudo"
             f" {_INSTALL}; sudo .venv/bin/python -m deploy.virtual"
         )
-    if all(shutil.which(program) for program in _PROGRAMS):
-        return
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], check=True)
-    subprocess.run([*_INSTALL.split(), "-qq"], check=True, env=quiet)
+    if not all(shutil.which(program) for program in _PROGRAMS) or not _pmix():
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        subprocess.run([*_INSTALL.split(), "-qq"], check=True, env=quiet)
+    name_as_slurm_does(_pmix())
+
+
+def name_as_slurm_does(libraries: Sequence[Path]) -> None:
+    """Give libraries, such as ``libpmix.so.2``, a name without a version as well.
+
+    Slurm's plug-in for PMIx opens it by that name, which only its development package has.
+    """
+    for library in libraries:
+        with contextlib.suppress(FileExistsError):
+            library.with_suffix("").symlink_to(library.name)
+
+
+def _pmix() -> Sequence[Path]:
+    return tuple(_LIBRARIES.glob("*/pmix2/lib/libpmix.so.2"))

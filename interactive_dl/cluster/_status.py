@@ -13,6 +13,7 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import Death, Engine, State, StateName, Summary
 from interactive_dl.cluster.controller._parts import Parts
 from interactive_dl.cluster.slurm.jobs import ended_state, waiting_state
+from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.watching import look_once
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.telemetry import exits
@@ -57,11 +58,12 @@ def size(places: Places) -> int:
 
 
 def starts_again_whole(places: Places) -> bool:
-    """Whether engines are never replaced one by one: over several nodes MPI ends all with one."""
-    if Description.read(places.description).options.collectives == "gloo":
-        return False
+    """Whether engines are never replaced one by one, because all end with one."""
+    options = Description.read(places.description).options
     world = _world(places)
-    return world is not None and len(world.hosts) > 1
+    if world is None or options.collectives == "gloo":
+        return False
+    return not launcher(options.request["launcher"]).survives(len(world.hosts))
 
 
 def _world(places: Places) -> World | None:

@@ -5,8 +5,9 @@ stalls, and leaves word of how it ended. MPI tells the other ranks of a death wh
 mpiexec itself started ends, so the watcher ends right after the engine. Its own exit code matters
 (seen with Open MPI 5.0.11, fault tolerance on): in the world that mpiexec started, another code
 than 0 makes mpiexec end everybody; in one that was spawned later, 0 leaves the others waiting for
-the dead. Where there is no MPI, the watcher attends at the recorder's instead, and ends an engine
-that was expelled there.
+the dead. Under srun everybody is to end with one that has died, and it is this code that says so.
+Where there is no MPI, the watcher attends at the recorder's instead, and ends an engine that was
+expelled there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import psutil
 
 from interactive_dl.engine._beats import BEATS_VARIABLE, Sign
 from interactive_dl.telemetry import exits
-from interactive_dl.telemetry.commands import OUTLIVES_SIGTERM, without_mpi
+from interactive_dl.telemetry.commands import ENDS_ALL, OUTLIVES_SIGTERM, without_mpi
 
 if TYPE_CHECKING:
     from interactive_dl.telemetry.attendance import Attendee
@@ -71,7 +72,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if attendee is not None:
             attendee.leave(ended.reason)
     was_spawned = options.id is not None
-    return int(was_spawned)
+    return int(was_spawned or (ENDS_ALL in os.environ and code != 0))
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from interactive_dl.engine import _handshake, _waiting
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_TAGS = 2**15  # as many as every MPI has
 _SENDING: list[Any] = []  # requests must outlive their messages
 
 
@@ -65,10 +67,26 @@ class MpiWorld:
             return MpiLinks(_return_errors(MPI.COMM_SELF.Dup()))
         everyone = self.comm.Get_group()
         group = everyone.Incl([self.ids.index(engine) for engine in members])
-        comm = MPI.Intracomm.Create_from_group(group, tag, errhandler=MPI.ERRORS_RETURN)
+        comm = _create(self.comm, group, tag)
         group.Free()
         everyone.Free()
         return MpiLinks(_return_errors(comm))
+
+
+def _create(world: MPI.Intracomm, group: MPI.Group, tag: str) -> MPI.Intracomm:
+    """A communicator of a group, made among its members alone.
+
+    ``Create_from_group`` works after deaths, too. It needs PMIx's groups, which Slurm's plug-in
+    lacks (seen with 22.05): then a death has ended the whole world, and ``Create_group`` will do.
+    """
+    from mpi4py import MPI
+
+    try:
+        return MPI.Intracomm.Create_from_group(group, tag, errhandler=MPI.ERRORS_RETURN)
+    except MPI.Exception as error:
+        if error.Get_error_class() != MPI.ERR_UNSUPPORTED_OPERATION:
+            raise
+        return world.Create_group(group, zlib.crc32(tag.encode()) % _TAGS)
 
 
 def _return_errors(comm: MPI.Intracomm) -> MPI.Intracomm:

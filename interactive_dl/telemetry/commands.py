@@ -23,6 +23,9 @@ def without_mpi() -> bool:
 
 OUTLIVES_SIGTERM = "IDL_OUTLIVES_SIGTERM"
 """Environment variable: set where SIGTERM warns of an end that somebody else prepares for."""
+ENDS_ALL = "IDL_ENDS_ALL"
+"""Environment variable: set where an engine that dies is to end those that were started with it, by
+its watcher's exit code."""
 
 
 def engine_command(

@@ -12,14 +12,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.cluster import _preflight, _processes
+from interactive_dl.cluster import _processes
 from interactive_dl.cluster._allocation import SURVIVED
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster._variables import environment_of, ipyparallel_variables
 from interactive_dl.cluster.environment import mpi_environment
-from interactive_dl.cluster.slurm import commands, jobs, launchers, profile, script, worlds
+from interactive_dl.cluster.slurm import (
+    commands,
+    fitness,
+    jobs,
+    launchers,
+    profile,
+    script,
+    worlds,
+)
 from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Launcher, Ranks
 from interactive_dl.cluster.slurm.request import Request, request_of
 from interactive_dl.cluster.slurm.steward import launch_agent, steward_command
@@ -29,6 +37,7 @@ from interactive_dl.errors import AllocationError, RequestError, SchedulerError
 from interactive_dl.telemetry import exits
 from interactive_dl.telemetry.commands import (
     COLLECTIVES_VARIABLE,
+    ENDS_ALL,
     OUTLIVES_SIGTERM,
     engine_command,
 )
@@ -46,8 +55,8 @@ _END_S = 15.0
 _SHOWN_LINES = 8
 _RESTART = "Type: cluster.restart()"
 _RENEW = "Type: cluster.renew() to go on from the last checkpoints, or cluster.restart()"
-_ALL_END = "The others end with it, because they are on several nodes."
-_ALL_BEGIN = f"{_ALL_END} They start again by themselves; what has a checkpoint goes on from there."
+_ALL_END = "The others end with it, because {why}."
+_ALL_BEGIN = "They start again by themselves; what has a checkpoint goes on from there."
 
 
 class SlurmAllocation:
@@ -63,9 +72,14 @@ class SlurmAllocation:
         self._request = request_of(options.request)
         self._job = 0
         self.outcome: State | None = None
-        ended = _ALL_BEGIN if self._request.restart else f"{_ALL_END} {_RESTART}"
-        survives = self._launcher.survives(self._request.nodes)
-        self.after_death = SURVIVED if survives else ended
+        self.after_death = self._after_death()
+
+    def _after_death(self) -> str:
+        launcher = self._launcher
+        if launcher.survives(self._request.nodes):
+            return SURVIVED
+        ended = _ALL_END.format(why=launcher.all_end)
+        return f"{ended} {_ALL_BEGIN if self._request.restart else _RESTART}"
 
     @classmethod
     def complete(
@@ -92,7 +106,7 @@ class SlurmAllocation:
             log=self._log,
             prefix=Path(sys.prefix),
             scratch=self._places.volatile,
-            environment=_engine_environment(self._places, options, request),
+            environment=_engine_environment(self._places, options, request, self._launcher),
             command=self._command(),
         )
 
@@ -115,7 +129,8 @@ class SlurmAllocation:
         self.outcome = None
         self.job_script()
         if self._has_mpi:
-            _preflight.check_mpi(environment_of(self._places, self._options)["PATH"])
+            path = environment_of(self._places, self._options)["PATH"]
+            fitness.check(self._launcher, path)
         _LOG.debug("Controller and recorder listen on %s.", self.address)
 
     async def start_engines(
@@ -265,7 +280,9 @@ class SlurmAllocation:
         return State("failed", f"{ended.reason}{cause} {_RENEW}.{shown}")
 
 
-def _engine_environment(places: Places, options: Options, request: Request) -> dict[str, str]:
+def _engine_environment(
+    places: Places, options: Options, request: Request, launcher: Launcher
+) -> dict[str, str]:
     """Variables of the engines, over those that the job has."""
     threads = options.threads_per_engine or request.cpus_per_engine
     cores = request.engines_per_node * request.cpus_per_engine
@@ -281,6 +298,8 @@ def _engine_environment(places: Places, options: Options, request: Request) -> d
         "PRTE_MCA_prte_launch_agent": launch_agent(),
         OUTLIVES_SIGTERM: "1",
     }
+    if launcher.mpi and not launcher.survives(nodes=1):
+        ours[ENDS_ALL] = "1"
     if request.interface is not None:
         ours |= {
             "OMPI_MCA_btl_tcp_if_include": request.interface,

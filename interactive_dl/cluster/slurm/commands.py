@@ -25,6 +25,8 @@ _CONTROLLER = re.compile(r"^SlurmctldHost\[0\]\s*=\s*([^\s(]+)(?:\((.+)\))?", re
 _SLURMD_PORT = re.compile(r"^SlurmdPort\s*=\s*(\d+)", re.MULTILINE)
 _NODE_ADDRESS = re.compile(r"\bNodeAddr=(\S+)")
 _NODE_PORT = re.compile(r"\bPort=(\d+)")
+# A line of its own; older versions of srun begin each with their name.
+_PLUG_IN = re.compile(r"^(?:srun: |\s+)(\w+)$", re.MULTILINE)
 _ANY_PORT = 9
 KEEPER = "keeper"
 """Name of the step that cleans a job's nodes up in the end."""
@@ -109,6 +111,16 @@ def unfit_nodes(nodes: Collection[str]) -> dict[str, str]:
     words = ["sinfo", "--noheader", "--Node", f"--nodes={','.join(nodes)}"]
     done = _run([*words, f"--format={jobs.NODES_FORMAT}"], _TIMEOUT_S)
     return jobs.parse_nodes(done.stdout)
+
+
+def plug_ins() -> tuple[str, ...]:
+    """Names of the plug-ins through which srun starts ranks, as ``srun --mpi=list`` says.
+
+    Raises:
+        SchedulerError: there is no srun, or no answer.
+    """
+    done = _run(["srun", "--mpi=list"], _TIMEOUT_S)
+    return tuple(_PLUG_IN.findall(done.stdout + done.stderr))
 
 
 def slurmd_places(nodes: Collection[str]) -> dict[str, tuple[str, int]]:

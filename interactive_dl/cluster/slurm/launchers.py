@@ -47,6 +47,21 @@ class Launcher(Protocol):
         """As a request has it."""
         ...
 
+    @property
+    def mpi(self) -> str:
+        """The MPI whose ranks it makes one world of; empty where it needs none."""
+        ...
+
+    @property
+    def plug_in(self) -> str:
+        """Of Slurm's, which it needs, as ``srun --mpi=list`` names it; empty for none."""
+        ...
+
+    @property
+    def all_end(self) -> str:
+        """Why all ranks end with one, where they do."""
+        ...
+
     def command(self, ranks: Ranks) -> tuple[str, ...]:
         """The command line up to the program's own words, for all nodes of the job."""
         ...
@@ -65,6 +80,9 @@ class Mpiexec:
     """The environment's own Open MPI, which has Slurm start a daemon on each node."""
 
     name: str = "mpiexec"
+    mpi: str = "Open MPI"
+    plug_in: str = ""
+    all_end: str = "they are on several nodes"
 
     def command(self, ranks: Ranks) -> tuple[str, ...]:
         """As ``Launcher`` says."""
@@ -86,10 +104,43 @@ class Mpiexec:
 
 
 @dataclass(frozen=True)
+class Srun:
+    """Slurm itself, where its plug-in and the environment's MPI speak the same PMI.
+
+    Attributes:
+        plug_in, mpi: as ``Launcher`` says.
+    """
+
+    plug_in: str
+    mpi: str
+    all_end: str = "Slurm has started them as one world"
+
+    @property
+    def name(self) -> str:
+        """As ``Launcher`` says."""
+        return f"srun:{self.plug_in}"
+
+    def command(self, ranks: Ranks) -> tuple[str, ...]:
+        """As ``Launcher`` says."""
+        return _srun(ranks, self.plug_in, "--kill-on-bad-exit=1")
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
+        """As ``Launcher`` says."""
+        return _srun_placed(command, hosts, per_node)
+
+    def survives(self, nodes: int) -> bool:
+        """Never: Slurm tells no rank of another's death."""
+        return False
+
+
+@dataclass(frozen=True)
 class PlainSrun:
     """Slurm, for engines without MPI: one that ends, or a lost node, ends none of the others."""
 
     name: str = "srun:none"
+    mpi: str = ""
+    plug_in: str = ""
+    all_end: str = ""
 
     def command(self, ranks: Ranks) -> tuple[str, ...]:
         """As ``Launcher`` says."""
@@ -107,7 +158,8 @@ class PlainSrun:
 WITHOUT_MPI = PlainSrun()
 """For ``collectives="gloo"``."""
 
-_WITH_MPI: dict[str, Launcher] = {one.name: one for one in (Mpiexec(),)}
+PMIX = Srun("pmix", "Open MPI")
+_WITH_MPI: dict[str, Launcher] = {one.name: one for one in (Mpiexec(), PMIX)}
 DEFAULT = Mpiexec().name
 LAUNCHERS: Mapping[str, Launcher] = {**_WITH_MPI, WITHOUT_MPI.name: WITHOUT_MPI}
 """All of them, by name."""
@@ -127,9 +179,15 @@ def launcher(name: str) -> Launcher:
     return _WITH_MPI[name]
 
 
+def fitting(mpi: str) -> tuple[str, ...]:
+    """Names of those that make one world of the ranks of an MPI, such as ``Open MPI``."""
+    return tuple(name for name, one in _WITH_MPI.items() if one.mpi == mpi)
+
+
 def _srun(ranks: Ranks, mpi: str, *further: str) -> tuple[str, ...]:
     return (
         *("srun", "-n", str(ranks.count), "--overlap", f"--mpi={mpi}", "--no-kill"),
+        "--quit-on-interrupt",
         *further,
         f"--cpus-per-task={ranks.cpus}",
         "--distribution=block",

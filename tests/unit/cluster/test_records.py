@@ -181,12 +181,17 @@ def test_nothing_is_planned_where_nobody_died(three: Places) -> None:
     assert plan(three, (0, 1, 2)).new == ()
 
 
-def test_engines_on_several_nodes_are_not_replaced_one_by_one(three: Places) -> None:
-    replace(_description(), job=7).write(three.description)
+@pytest.mark.parametrize(("launcher", "on_one_node"), [("mpiexec", (3,)), ("srun:pmix", ())])
+def test_engines_that_all_end_with_one_are_not_replaced_one_by_one(
+    three: Places, launcher: str, on_one_node: tuple[int, ...]
+) -> None:
+    described = replace(_description(), job=7)
+    options = replace(described.options, request={"launcher": launcher})
+    replace(described, options=options).write(three.description)
     World(7, (0, 1, 2), ("n1", "n2", "n3")).write(three.folder)
     assert plan(three, (0, 1)).new == ()
     World(7, (0, 1, 2), ("n1",)).write(three.folder)
-    assert plan(three, (0, 1)).new == (3,)
+    assert plan(three, (0, 1)).new == on_one_node
 
 
 def test_a_world_without_survivors_cannot_heal(three: Places) -> None:

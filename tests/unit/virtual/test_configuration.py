@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.virtual.hosts import Host
-from deploy.virtual.packages import install_missing
+from deploy.virtual.packages import install_missing, name_as_slurm_does
 from deploy.virtual.slurm import configuration
 
 _HOSTS = (Host("login", "10.77.0.1", 11), Host("n1", "10.77.0.2", 12), Host("n2", "10.77.0.3", 13))
@@ -38,3 +38,11 @@ def test_only_root_makes_a_centre(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(PermissionError, match=r"sudo apt-get install .* slurmd"):
         install_missing()
+
+
+def test_a_library_gets_the_name_by_which_slurm_opens_it_once(tmp_path: Path) -> None:
+    library = tmp_path / "libpmix.so.2"
+    library.write_text("PMIx")
+    for _ in range(2):
+        name_as_slurm_does([library])
+    assert (tmp_path / "libpmix.so").read_text() == "PMIx"

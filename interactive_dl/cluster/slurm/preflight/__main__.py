@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from interactive_dl.cluster import _doctor_probes as probes
-from interactive_dl.cluster.slurm import preflight
+from interactive_dl.cluster.slurm import commands, preflight
 from interactive_dl.cluster.slurm.preflight._facts import (
     Ended,
     Folder,
@@ -76,17 +76,11 @@ def first(question: Question, path: str, encoded: str) -> JobFacts:
         nodes=_run([*on_each, *look], _NODES_S),
         world=_run([*question.start, *_PROBE, "nodes"], _RANKS_S),
         plain=_run([*srun, f"--ntasks={question.engines}", *_PROBE, "size"], _RANKS_S),
-        mpi_types=_mpi_types(),
+        plug_ins=commands.plug_ins(),
     )
     # Whoever gets the answer cancels the job.
     _run([*on_each, "find", question.scratch, "-mindepth", "1", "-delete"], _NODES_S)
     return told
-
-
-def _mpi_types() -> tuple[str, ...]:
-    shown = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True, check=False)
-    lines = (shown.stdout + shown.stderr).splitlines()
-    return tuple(line.strip() for line in lines if line.startswith((" ", "\t")))
 
 
 def _run(words: Sequence[str], timeout_s: float) -> Ended:

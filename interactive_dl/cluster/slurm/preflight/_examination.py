@@ -83,6 +83,7 @@ async def examine(ipython: Path, options: Options) -> Report:
                 token,
                 options.request["nodes"],
                 options.engines,
+                options.request["launcher"],
                 look.start,
                 str(places.volatile),
             )

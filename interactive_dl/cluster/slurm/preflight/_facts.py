@@ -24,7 +24,8 @@ class Question(msgspec.Struct, frozen=True):
         token: what a caller says first, so that nobody else's call is taken for one.
         nodes: how many there should be.
         engines: how many ranks there should be.
-        start: the command that starts them, up to the program.
+        launcher: what starts them, by name.
+        start: its command, up to the program.
         scratch: folder of MPI on each node, to be empty in the end.
     """
 
@@ -33,6 +34,7 @@ class Question(msgspec.Struct, frozen=True):
     token: str
     nodes: int
     engines: int
+    launcher: str
     start: tuple[str, ...]
     scratch: str
 
@@ -86,13 +88,13 @@ class JobFacts(msgspec.Struct, frozen=True):
         nodes: how the program on every node ended.
         world: how ranks under the launcher ended.
         plain: how ranks under a plain srun ended.
-        mpi_types: what ``srun --mpi=list`` names.
+        plug_ins: of srun, as ``srun --mpi=list`` names them.
     """
 
     nodes: Ended
     world: Ended
     plain: Ended
-    mpi_types: tuple[str, ...]
+    plug_ins: tuple[str, ...]
 
 
 Kind = Literal["node", "job"]

@@ -13,6 +13,7 @@ from interactive_dl.cluster import _doctor_checks as doctor
 from interactive_dl.cluster._doctor_checks import Check
 from interactive_dl.cluster._doctor_probes import Answer
 from interactive_dl.cluster._mpi_names import mpi_name
+from interactive_dl.cluster.slurm import launchers
 from interactive_dl.cluster.slurm.preflight._facts import Ended, JobFacts, NodeFacts, Question
 
 ASK_FOR_LESS = "see what was asked for: cluster.job_script(); what a site allows: sinfo, sacctmgr"
@@ -58,8 +59,8 @@ def checks(
     return (
         _all_nodes(asked, nodes, job),
         *_seen_from(here, tuple(nodes.values())),
-        _mpi(tuple(nodes.values())),
-        *(() if job is None else _ranks(asked, job)),
+        _mpi(asked, tuple(nodes.values())),
+        *(() if job is None else (_launcher(asked, job), *_ranks(asked, nodes, job))),
     )
 
 
@@ -181,8 +182,10 @@ def _shared_memory(nodes: Sequence[NodeFacts]) -> Check:
     return Check("/dev/shm", False, value, cause, "remove what killed programs have left there")
 
 
-def _mpi(nodes: Sequence[NodeFacts]) -> Check:
+def _mpi(asked: Question, nodes: Sequence[NodeFacts]) -> Check:
     name = "one MPI"
+    if launchers.launcher(asked.launcher).plug_in:
+        return _mpi_for_slurm(name, asked.launcher, nodes)
     for one in nodes:
         library, starter = mpi_name(one.mpi), mpi_name(one.mpiexec)
         if library is None or starter is None or library != starter:
@@ -192,20 +195,75 @@ def _mpi(nodes: Sequence[NodeFacts]) -> Check:
                 f" {starter or 'none that is known'}: each rank would be alone in a world of size 1"
             )
             return Check(name, False, value, cause, _OWN_MPI)
+    return _same_mpi(name, nodes)
+
+
+def _mpi_for_slurm(name: str, asked: str, nodes: Sequence[NodeFacts]) -> Check:
+    """Whether ranks are of the MPI that Slurm's plug-in makes one world of."""
+    needed = launchers.launcher(asked).mpi
+    for one in nodes:
+        library = mpi_name(one.mpi)
+        if library is None or library.vendor != needed:
+            value = f"{one.node}: {library or 'none'}"
+            cause = (
+                f"{asked} makes one world of ranks of {needed}, but on {one.node} mpi4py loads"
+                f" {library or 'no MPI'}: each rank would be alone in a world of size 1"
+            )
+            fitting = () if library is None else launchers.fitting(library.vendor)
+            return Check(name, False, value, cause, _choose(fitting))
+    return _same_mpi(name, nodes)
+
+
+def _choose(names: Sequence[str]) -> str:
+    listed = " or ".join(f"launcher={name!r}" for name in names)
+    return f"idl.Cluster('slurm', ..., {listed or 'launcher=...'})"
+
+
+def _same_mpi(name: str, nodes: Sequence[NodeFacts]) -> Check:
     if len(found := {str(mpi_name(one.mpi)) for one in nodes}) > 1:
         value = " and ".join(sorted(found))
         return Check(name, False, value, "nodes have different MPIs", _OWN_MPI)
     return Check(name, True, f"{found.pop()} on all nodes")
 
 
-def _ranks(asked: Question, job: JobFacts) -> tuple[Check, ...]:
+def _launcher(asked: Question, job: JobFacts) -> Check:
+    needed = launchers.launcher(asked.launcher).plug_in
+    if not needed or needed in job.plug_ins:
+        return Check("launcher", True, asked.launcher)
+    cause = f"the first node has no plug-in {needed}; srun --mpi=list: {_listed(job)}"
+    fix = f"{_choose([launchers.DEFAULT])}, or have the administrator install it"
+    return Check("launcher", False, asked.launcher, cause, fix)
+
+
+def _ranks(asked: Question, nodes: Mapping[str, NodeFacts], job: JobFacts) -> tuple[Check, ...]:
     facts = _first(job.world)
     answer = Answer(facts, job.world.problem or "it printed nothing")
     world = doctor.allreduce("all nodes", answer, asked.engines)
+    plain = _plain(asked, nodes, job)
     if facts is None:
-        fix = "look at what mpiexec says; limit MPI to the nodes' network: interface=..."
-        return (Check(world.name, False, world.value, world.cause, fix), _plain(asked, job))
-    return (world, _spread(asked, facts), _links(facts), _plain(asked, job))
+        fix = "look at what its command says; limit MPI to the nodes' network: interface=..."
+        return (Check(world.name, False, world.value, world.cause, fix), plain)
+    if facts["size"] != asked.engines:
+        cause = (
+            f"{asked.launcher} started {asked.engines} ranks, but each is alone in a world of size"
+            f" {facts['size']}: it and the library are of two MPIs"
+        )
+        fix = _choose(_fitting(nodes, job))
+        world = Check(world.name, False, world.value, cause, fix)
+    return (world, _spread(asked, facts), _links(facts), plain)
+
+
+def _fitting(nodes: Mapping[str, NodeFacts], job: JobFacts) -> tuple[str, ...]:
+    """Launchers that fit the MPI of the nodes, and that Slurm has a plug-in for."""
+    found = [mpi_name(one.mpi) for one in nodes.values()]
+    library = found[0] if found else None
+    names = () if library is None else launchers.fitting(library.vendor)
+    offered = ("", *job.plug_ins)
+    return tuple(name for name in names if launchers.launcher(name).plug_in in offered)
+
+
+def _listed(job: JobFacts) -> str:
+    return ", ".join(job.plug_ins) or "none"
 
 
 def _first(ended: Ended) -> dict[str, Any] | None:
@@ -241,14 +299,15 @@ def _links(facts: Mapping[str, Any]) -> Check:
     return Check(name, False, value, cause, fix)
 
 
-def _plain(asked: Question, job: JobFacts) -> Check:
-    """No failure: engines are started by mpiexec. But who types srun himself should know."""
-    types = f"srun knows {', '.join(job.mpi_types) or 'no MPI'}"
+def _plain(asked: Question, nodes: Mapping[str, NodeFacts], job: JobFacts) -> Check:
+    """No failure: a launcher starts the engines. But who types srun himself should know."""
+    types = f"srun knows {_listed(job)}"
     sizes = [json.loads(line)["size"] for line in job.plain.lines]
     if not sizes:
         said = f"ranks of a plain srun fail: {job.plain.problem[:100]}"
     elif set(sizes) == {asked.engines}:
         said = "a plain srun starts one world, too"
     else:
-        said = f"a plain srun starts {len(sizes)} worlds of size {max(sizes)}: mpiexec is needed"
+        needed = " or ".join(_fitting(nodes, job)) or "another launcher"
+        said = f"a plain srun starts {len(sizes)} worlds of size {max(sizes)}: {needed} is needed"
     return Check("srun and MPI", True, f"{said} ({types})")

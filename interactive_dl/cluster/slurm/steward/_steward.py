@@ -175,7 +175,8 @@ class Steward:
 
     def _is_broken(self, world: World) -> bool:
         """Whether a rank has ended a while ago whose death ends all, and MPI has not seen to it."""
-        if len(world.hosts) == 1 or time.monotonic() < self._look_at_exits_s:
+        survives = self._launcher.survives(len(world.hosts))
+        if survives or time.monotonic() < self._look_at_exits_s:
             return False
         self._look_at_exits_s = time.monotonic() + _LOOK_S
         if not set(world.ids) & set(exits.exits(self._folder)):

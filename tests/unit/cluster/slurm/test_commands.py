@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from interactive_dl.cluster.slurm import commands
@@ -19,6 +21,23 @@ def test_nothing_of_a_hub_or_of_another_job_is_exported() -> None:
 def test_an_unknown_interface_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(RequestError, match=r"got interface='ib7'\. There are: .*127\.0\.0\.1"):
         commands.listen_address("ib7")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPI plugin types are...\n\tpmix\n\tnone\n\tpmi2\n"
+        "specific pmix plugin versions available: pmix_v4",
+        "srun: MPI types are...\nsrun: pmix\nsrun: none\nsrun: pmi2",
+    ],
+)
+def test_plug_ins_are_read_as_new_and_old_versions_of_srun_print_them(
+    said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "srun").write_text(f"#!/bin/sh\ncat >&2 <<END\n{said}\nEND\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert commands.plug_ins() == ("pmix", "none", "pmi2")
 
 
 def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

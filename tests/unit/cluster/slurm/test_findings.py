@@ -22,7 +22,8 @@ HERE = Here(
     PACKAGES,
     {"lo": "127.0.0.1", "eth0": "10.77.0.1", "eth1": "192.168.1.5"},
 )
-ASKED = Question("10.77.0.1", 5000, "token", 2, 4, ("mpiexec",), "/dev/shm/scratch")
+ASKED = Question("10.77.0.1", 5000, "token", 2, 4, "mpiexec", ("mpiexec",), "/dev/shm/scratch")
+BY_SLURM = msgspec.structs.replace(ASKED, launcher="srun:pmix", start=("srun",))
 
 
 def node(name: str, **other: Any) -> NodeFacts:
@@ -46,7 +47,12 @@ def link(one: str, other: str, bytes_per_s: float = 1e9) -> dict[str, Any]:
     return {"nodes": [one, other], "latency_s": 3e-5, "bytes_per_s": bytes_per_s}
 
 
-def job(problem: str = "", plain: tuple[int, ...] = (1, 1, 1, 1), **other: Any) -> JobFacts:
+def job(
+    problem: str = "",
+    plain: tuple[int, ...] = (1, 1, 1, 1),
+    plug_ins: tuple[str, ...] = ("none", "pmi2"),
+    **other: Any,
+) -> JobFacts:
     facts = {
         "size": 4,
         "sizes": [{"bytes": 8, "seconds": 1e-5, "right": True}],
@@ -56,14 +62,14 @@ def job(problem: str = "", plain: tuple[int, ...] = (1, 1, 1, 1), **other: Any) 
     }
     lines = () if problem else (json.dumps(facts),)
     alone = tuple(json.dumps({"size": size}) for size in plain)
-    return JobFacts(Ended(()), Ended(lines, problem), Ended(alone, ""), ("none", "pmi2"))
+    return JobFacts(Ended(()), Ended(lines, problem), Ended(alone, ""), plug_ins)
 
 
 def found(
-    *nodes: NodeFacts, here: Here = HERE, told: JobFacts | None = None, ended: str = ""
+    *nodes: NodeFacts, here: Here = HERE, told: JobFacts | None = None, asked: Question = ASKED
 ) -> dict[str, Check]:
     seen = {one.node: one for one in nodes or (node("n1"), node("n2"))}
-    return {one.name: one for one in checks(here, ASKED, seen, told or job(), ended)}
+    return {one.name: one for one in checks(here, asked, seen, told or job(), "")}
 
 
 def failed(all_: dict[str, Check]) -> list[str]:
@@ -128,6 +134,31 @@ def test_worlds_of_size_1_are_the_trap() -> None:
     all_ = found(told=job(size=1, hosts={"n1": 1}, links=[]))
     assert failed(all_) == ["allreduce, all nodes", "ranks"]
     assert "each is alone in a world of size 1" in all_["allreduce, all nodes"].cause
+    assert "launcher='mpiexec'" in all_["allreduce, all nodes"].fix
+
+
+def test_a_launcher_that_slurm_does_not_offer_is_told_with_those_that_it_does() -> None:
+    all_ = found(asked=BY_SLURM)
+    assert failed(all_) == ["launcher"]
+    assert "none, pmi2" in all_["launcher"].cause
+    assert "launcher='mpiexec'" in all_["launcher"].fix
+
+
+def test_ranks_that_slurm_starts_need_its_mpi_and_no_mpiexec() -> None:
+    pmix = job(plug_ins=("none", "pmix"))
+    without = [node(name, mpiexec="") for name in ("n1", "n2")]
+    assert failed(found(*without, told=pmix, asked=BY_SLURM)) == []
+    other = node("n2", mpi="MPICH Version:      5.0.2")
+    all_ = found(node("n1"), other, told=pmix, asked=BY_SLURM)
+    assert failed(all_) == ["one MPI"]
+    assert "on n2 mpi4py loads MPICH 5.0.2" in all_["one MPI"].cause
+
+
+def test_worlds_of_size_1_under_srun_name_the_launchers_that_fit() -> None:
+    told = job(size=1, hosts={"n1": 1}, links=[], plug_ins=("none", "pmix"))
+    world = found(told=told, asked=BY_SLURM)["allreduce, all nodes"]
+    assert "srun:pmix started 4 ranks, but each is alone in a world of size 1" in world.cause
+    assert "launcher='mpiexec' or launcher='srun:pmix'" in world.fix
 
 
 def test_ranks_that_do_not_come_up_are_told_in_mpiexecs_words() -> None:
@@ -145,6 +176,8 @@ def test_a_slow_link_is_named() -> None:
 
 def test_what_a_plain_srun_would_do_is_said() -> None:
     assert "4 worlds of size 1: mpiexec is needed" in found()["srun and MPI"].value
+    offered = found(told=job(plug_ins=("none", "pmix")))
+    assert "mpiexec or srun:pmix is needed" in offered["srun and MPI"].value
     one = found(told=job(plain=(4, 4, 4, 4)))
     assert "one world, too" in one["srun and MPI"].value
 

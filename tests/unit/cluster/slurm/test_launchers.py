@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Ranks, launcher
+from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Ranks, fitting, launcher
 from interactive_dl.cluster.slurm.request import request_of
 from interactive_dl.errors import RequestError
 
@@ -35,6 +35,20 @@ def test_ranks_under_mpiexec_outlive_each_other_on_one_node() -> None:
     mpiexec = launcher("mpiexec")
     assert "--with-ft" in mpiexec.command(Ranks(nodes=1, per_node=3, cpus=4, bind=False))
     assert (mpiexec.survives(1), mpiexec.survives(2)) == (True, False)
+
+
+def test_slurm_itself_starts_ranks_that_all_end_with_one() -> None:
+    pmix = launcher("srun:pmix")
+    command = pmix.command(SIX)
+    assert command[:3] == ("srun", "-n", "6")
+    assert {"--mpi=pmix", "--kill-on-bad-exit=1", "--quit-on-interrupt"} <= set(command)
+    assert {"--nodes=1", "--nodelist=n3"} <= set(pmix.placed(command, ["n3"], 3))
+    assert not pmix.survives(1)
+
+
+def test_launchers_are_told_by_the_mpi_that_they_fit() -> None:
+    assert fitting("Open MPI") == ("mpiexec", "srun:pmix")
+    assert fitting("Intel MPI") == ()
 
 
 def test_engines_without_mpi_end_nobody_else() -> None:

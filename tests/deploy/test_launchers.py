@@ -1,0 +1,66 @@
+"""Engines that Slurm itself starts, by its plug-in for PMIx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipyparallel
+import pytest
+
+import interactive_dl as idl
+from tests.deploy import drills
+
+STEP_TIMEOUT_S = 120.0
+
+
+def test_slurm_starts_one_world_that_trains_and_starts_again_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("IDL_RUNS", str(tmp_path / "runs"))
+    asked: dict[str, Any] = {"nodes": 2, "walltime_min": 10, "interface": "eth0"}
+    with idl.Cluster("slurm", launcher="srun:pmix", engines_per_node=2, **asked) as cluster:
+        assert [engine.host for engine in cluster.engines] == ["n1", "n1", "n2", "n2"]
+        assert _told(cluster.client, [0, 1, 2, 3], _place) == [(0, 6), (1, 6), (0, 6), (1, 6)]
+        assert _told(cluster.client, [0, 2], _place) == [(0, 1), (0, 1)]
+        first, second = _told(cluster.client, [1, 3], _one_step)
+        assert first == second
+        drills.kill(cluster, 1)
+        until(lambda: 1 in {death.engine for death in cluster.deaths}, "the death is told", 5.0)
+        until(lambda: cluster.client.ids == [4, 5, 6, 7], "others start", 60.0)
+        until(lambda: cluster.state.name == "ready", "they are ready")
+        assert _told(cluster.client, [4, 5, 6, 7], _place) == [(0, 6), (1, 6), (0, 6), (1, 6)]
+        hosts = {engine.host for engine in cluster.engines}
+    assert [drills.orphans(host) for host in sorted(hosts)] == [[], []]
+
+
+def _told(client: Any, members: list[int], work: Callable[[], Any]) -> list[Any]:
+    told: list[Any] = client.direct_view(members).apply_async(work).get(timeout=STEP_TIMEOUT_S)
+    return told
+
+
+@ipyparallel.interactive
+def _place() -> tuple[int, int]:
+    """The local rank in a group of those that are asked, and the sum of its ranks by MPI."""
+    from interactive_dl import engine
+
+    group = engine.init()
+    return group.local_rank, group.comm.allreduce(group.rank)
+
+
+@ipyparallel.interactive
+def _one_step() -> tuple[float, ...]:
+    """The weights after one step on data of the rank's own."""
+    import keras
+    import numpy as np
+
+    from interactive_dl import engine
+
+    group = engine.init(seed=1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(engine.distribute(keras.optimizers.SGD(0.1)), "mse")
+    x, y = np.random.default_rng(group.rank).normal(size=(2, 8, 4)).astype("float32")
+    model.fit(x, y[:, :1], batch_size=8, verbose=0)
+    return tuple(np.concatenate([part.ravel() for part in model.get_weights()]).tolist())

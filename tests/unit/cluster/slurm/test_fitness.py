@@ -1,0 +1,41 @@
+"""What a launcher needs of the environment and of Slurm."""
+
+from __future__ import annotations
+
+import pytest
+
+from interactive_dl.cluster import _preflight
+from interactive_dl.cluster.slurm import commands, fitness
+from interactive_dl.cluster.slurm.launchers import launcher
+from interactive_dl.errors import MixedMPIError, RequestError
+
+
+def _there_are(
+    monkeypatch: pytest.MonkeyPatch, *, mpis: tuple[str, ...], plug_ins: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(_preflight, "installed_mpis", lambda: mpis)
+    monkeypatch.setattr(commands, "plug_ins", lambda: plug_ins)
+
+
+@pytest.mark.parametrize("mpis", [("openmpi",), ()])
+def test_slurms_plug_in_and_its_mpi_need_no_mpiexec(
+    mpis: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _there_are(monkeypatch, mpis=mpis, plug_ins=("none", "pmix"))
+    fitness.check(launcher("srun:pmix"), "/nowhere")
+
+
+def test_a_plug_in_that_slurm_lacks_is_told_with_those_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _there_are(monkeypatch, mpis=("openmpi",), plug_ins=("none", "pmi2"))
+    with pytest.raises(RequestError, match=r"names none, pmi2.*launcher='mpiexec'"):
+        fitness.check(launcher("srun:pmix"), "/nowhere")
+
+
+def test_an_mpi_that_does_not_fit_is_told_with_the_launchers_that_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _there_are(monkeypatch, mpis=("mpich",), plug_ins=("pmix",))
+    with pytest.raises(MixedMPIError, match=r"ranks of Open MPI, but .* has MPICH: .*size 1"):
+        fitness.check(launcher("srun:pmix"), "/nowhere")
