@@ -24,8 +24,8 @@ def configuration(folder: Path, hosts: Sequence[Host], *, cpus: int) -> str:
 
     Two partitions: ``main`` (the default, an hour at most) and ``short`` (a single node, for ten
     minutes at most). Every node has 4 GB, ``cpus`` CPUs whatever the machine has, and the feature
-    ``fast``. Jobs need an account, and are held to its limits; root has one. It needs neither
-    cgroups nor a service manager.
+    ``fast``. Jobs need an account, and are held to its limits; root has one. A quality of service
+    may displace jobs of another. It needs neither cgroups nor a service manager.
 
     Args:
         folder: for sockets, state and logs; its path must be short enough for a socket's.
@@ -65,6 +65,8 @@ def configuration(folder: Path, hosts: Sequence[Host], *, cpus: int) -> str:
         "SelectTypeParameters=CR_Core_Memory",
         "DefMemPerCPU=500",
         "SchedulerType=sched/backfill",
+        "PreemptType=preempt/qos",
+        "PreemptMode=REQUEUE",
         "SchedulerParameters=bf_interval=1,sched_min_interval=0,batch_sched_delay=0",
         "ReturnToService=2",
         "SlurmdTimeout=10",

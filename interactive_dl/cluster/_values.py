@@ -17,6 +17,7 @@ StateName = Literal[
     "degraded",
     "failed",
     "cancelled",
+    "pre-empted",
     "timed out",
     "unknown",
 ]
@@ -91,7 +92,8 @@ class State:
     ``name``: ``ready`` - all engines live; ``degraded`` - some died or a process that they need
     has ended, the others work on; ``failed`` - none can be reached. ``reason`` says why.
     Where a scheduler has a say: ``submitting``; ``refused`` by it; ``pending``; ``impossible`` - it
-    took what can never start; ``cancelled``; ``timed out``; ``unknown`` - it does not answer.
+    took what can never start; ``cancelled``; ``pre-empted`` - its job made room for another;
+    ``timed out``; ``unknown`` - it does not answer.
     """
 
     name: StateName

@@ -26,6 +26,11 @@ def undrain(node: str) -> None:
     _run("scontrol", "update", f"nodename={node}", "state=resume")
 
 
+def accounting(words: str) -> None:
+    """Change who may use what."""
+    _run("sacctmgr", "--immediate", "--quiet", *words.split())
+
+
 def orphans(node: str) -> list[str]:
     """Processes of engines on a node: a line of ``ps`` each.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,21 @@ import interactive_dl as idl
 from interactive_dl.cluster import State
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.errors import AllocationRefusedError
+from tests.deploy import drills
 
 
 @pytest.fixture(scope="module", autouse=True)
 def limits() -> Iterator[None]:
     """What root may use: its own account, which has no limits, and one with limits."""
-    _accounting("add qos brief set MaxWall=2")
-    _accounting("add qos lonely set MaxJobsPerUser=1")
-    _accounting("modify user root set qos+=brief,lonely")
-    _accounting("add account small set MaxNodes=1 GrpTRES=cpu=2")
-    _accounting("add user root account=small")
+    drills.accounting("add qos brief set MaxWall=2")
+    drills.accounting("add qos lonely set MaxJobsPerUser=1")
+    drills.accounting("modify user root set qos+=brief,lonely")
+    drills.accounting("add account small set MaxNodes=1 GrpTRES=cpu=2")
+    drills.accounting("add user root account=small")
     yield
-    _accounting("delete user root account=small")
-    _accounting("delete account small")
-    _accounting("delete qos brief,lonely")
+    drills.accounting("delete user root account=small")
+    drills.accounting("delete account small")
+    drills.accounting("delete qos brief,lonely")
 
 
 @pytest.fixture
@@ -109,12 +109,3 @@ def test_a_limit_for_all_jobs_together_is_waited_for(
     state = told(submit(**request_), reason)
     assert state.name == "pending"
     assert f"already use what it allows them together ({reason})" in state.reason
-
-
-def _accounting(words: str) -> None:
-    subprocess.run(
-        ["sacctmgr", "--immediate", "--quiet", *words.split()],
-        check=True,
-        timeout=30,
-        stdout=subprocess.DEVNULL,
-    )

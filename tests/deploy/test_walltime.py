@@ -18,6 +18,16 @@ Until = Callable[..., None]
 
 
 @pytest.fixture(scope="module", autouse=True)
+def qualities_of_service() -> Iterator[None]:
+    """One whose jobs make room for those of another, after some seconds."""
+    drills.accounting("add qos yielding set GraceTime=5")
+    drills.accounting("add qos urgent set Preempt=yielding")
+    drills.accounting("modify user root set qos+=yielding,urgent")
+    yield
+    drills.accounting("delete qos urgent,yielding")
+
+
+@pytest.fixture(scope="module", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("walltime")
     with pytest.MonkeyPatch.context() as patch:
@@ -34,6 +44,8 @@ def test_what_runs_leaves_before_the_time_is_over_and_goes_on_in_a_follow_on(
         until(lambda: run.history.ended, "the run stops", timeout_s=50.0)
         _assert_left_in_order(run, "ends in")
         assert "Type: cluster.renew()" in cluster.state.reason
+        subprocess.run(["scancel", "--name", cluster.id], check=True)
+        until(lambda: cluster.state.name == "cancelled", "it has ended", timeout_s=15.0)
         cluster.renew(walltime_min=10, warn_min=None)
         again = _resumed(cluster, run, until)
         assert again.history.started.engines == (2, 3)
@@ -64,7 +76,7 @@ def _a_search_moves_to_a_smaller_allocation(cluster: idl.Cluster, mark: Path, un
 def test_a_training_goes_on_after_deaths_on_what_is_left_of_its_allocation(
     own_folders: Path, until: Until, link: Callable[..., None]
 ) -> None:
-    with _cluster(nodes=3) as cluster:
+    with _cluster(nodes=3, qos="yielding") as cluster:
         run = _train(cluster, "struck", own_folders / "struck.keras", until)
         drills.kill(cluster, 1)
         until(lambda: "SIGKILL" in cluster.state.reason, "the death is named", timeout_s=5.0)
@@ -84,10 +96,20 @@ def test_a_training_goes_on_after_deaths_on_what_is_left_of_its_allocation(
         assert run.history.started.hosts == ("n1",)
         assert (cluster.size, list(cluster.client.ids)) == (1, [6])
         until(lambda: not drills.orphans("n2"), "no orphan is left on n2", timeout_s=30.0)
-        subprocess.run(["scancel", "--name", cluster.id], check=True)
-        until(lambda: run.history.ended, "the run stops", timeout_s=5.0)
-        _assert_left_in_order(run, "is cancelled")
-        until(lambda: cluster.state.name == "cancelled", "the state says so", timeout_s=10.0)
+        _it_makes_room_for_another_job(cluster, run, until)
+
+
+def _it_makes_room_for_another_job(cluster: idl.Cluster, run: Run, until: Until) -> None:
+    words = ["sbatch", "--qos=urgent", "--nodelist=n1", "--exclusive", "--output=/dev/null"]
+    subprocess.run([*words, "--wrap=true"], check=True)
+    until(lambda: run.history.ended, "the run stops", timeout_s=10.0)
+    _assert_left_in_order(run, "makes room for another, and ends in")
+    assert cluster.state.name == "ready"
+    assert "makes room for another" in cluster.state.reason
+    until(lambda: cluster.state.name == "pre-empted", "the state says so", timeout_s=40.0)
+    assert "Type: cluster.renew()" in cluster.state.reason
+    until(lambda: not _jobs(), "the other job has run")
+    assert not drills.orphans("n1")
 
 
 def _objective(trial: Any) -> float:

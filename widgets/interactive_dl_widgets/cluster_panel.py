@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _INTERVAL_S = 1.0
 _TO_START = ("stopped", "refused", "impossible")
 _ON_ITS_WAY = ("submitting", "pending", "starting", "unknown")
-_BEGUN = ("ready", "degraded", "failed", "cancelled", "timed out")
+_BEGUN = ("ready", "degraded", "failed", "cancelled", "pre-empted", "timed out")
 
 
 class ClusterPanel(ipywidgets.VBox):

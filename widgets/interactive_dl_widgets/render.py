@@ -134,7 +134,8 @@ def untold(count: int) -> str:
 def cluster_header(cluster_id: str, state: str, reason: str, engines: int) -> str:
     """Which cluster, and whether it can work."""
     tones = {"ready": "good", "stopped": "calm", "cancelled": "calm"}
-    tones |= dict.fromkeys(("failed", "refused", "impossible", "timed out"), "bad")
+    bad = ("failed", "refused", "impossible", "pre-empted", "timed out")
+    tones |= dict.fromkeys(bad, "bad")
     count = f"{engines} engine{'' if engines == 1 else 's'}"
     return (
         f'<div class="idl-header"><b>{escape(cluster_id)}</b>'

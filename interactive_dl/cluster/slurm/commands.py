@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from interactive_dl.cluster.slurm import jobs
 from interactive_dl.errors import AllocationRefusedError, RequestError, SchedulerError
 
 _TIMEOUT_S = 15.0
+_SOON_S = 2.0
 _SUBMIT_TIMEOUT_S = 60.0
 _NO_SUCH_JOB = "Invalid job id"
 # A hub's tokens, another cluster's keys, and the job that the notebook itself may run in.
@@ -97,7 +99,17 @@ def listing(ids: Collection[int]) -> dict[int, jobs.Job]:
     done = _run([*words, f"--jobs={numbers}"], _TIMEOUT_S)
     if done.returncode != 0 and _NO_SUCH_JOB not in done.stderr:
         raise SchedulerError(f"Slurm does not answer. squeue says: {_text(done)}")
-    return _with_nodes(jobs.parse(done.stdout))
+    return _with_nodes(jobs.parse(done.stdout, datetime.now()))
+
+
+def preempted_s(job: int) -> float | None:
+    """Seconds that are left of a job which makes room for another; None for all other jobs.
+
+    Raises:
+        SchedulerError: Slurm does not answer soon.
+    """
+    described = _run(["scontrol", "show", "job", str(job)], _SOON_S).stdout
+    return jobs.preempted_s(described, datetime.now())
 
 
 @functools.lru_cache(maxsize=100)

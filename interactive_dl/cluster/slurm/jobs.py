@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from interactive_dl.cluster._values import State
 
-LISTING_FORMAT = "%i|%T|%r|%S|%L|%N"
+LISTING_FORMAT = "%i|%T|%r|%S|%e|%L|%N"
 """Format of squeue for ``parse``: one line for each job, the same in every version of Slurm."""
 
 NODES_FORMAT = "%N|%T|%E"
@@ -49,11 +50,12 @@ _CAUSES = {
     "COMPLETED": "all engines have left",
 }
 _TIMED_OUT = frozenset({"TIMEOUT", "DEADLINE"})
-_CANCELLED = {"CANCELLED": "was cancelled", "PREEMPTED": "made room for another job"}
 _LIVING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 _TO_COME = frozenset(
     {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "REQUEUE_FED"}
 )
+_PREEMPTED = re.compile(r"\bPreemptTime=\d")
+_ENDS = re.compile(r"\bEndTime=(\d\S+)")
 _LEFT = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 
 
@@ -66,7 +68,8 @@ class Job:
         state: Slurm's word, such as ``PENDING``; empty where Slurm does not list it any more.
         reason: Slurm's word, such as ``Resources`` or ``NonZeroExitCode``.
         starts_at: when it started or is expected to, local time as ISO 8601; empty if unknown.
-        left_s: seconds until Slurm ends it; None where there is no limit.
+        left_s: seconds until Slurm ends it, which may be before its time is used up; None where
+            there is no limit.
         nodes: its nodes, such as ``n[1-2]``.
         unfit: those on which Slurm starts nothing any more, with its words for each.
     """
@@ -90,11 +93,29 @@ class Job:
         return self.state not in _LIVING | _TO_COME
 
 
-def parse(text: str) -> dict[int, Job]:
-    """The jobs of a listing in ``LISTING_FORMAT``, by number; other lines are no jobs."""
+def parse(text: str, now: datetime) -> dict[int, Job]:
+    """The jobs of a listing in ``LISTING_FORMAT``, by number; other lines are no jobs.
+
+    Args:
+        text: what squeue printed.
+        now: local time, as Slurm's times are.
+    """
     split = (line.strip().split("|") for line in text.splitlines())
-    jobs = [_job(*fields) for fields in split if len(fields) == 6 and fields[0].isdigit()]
+    jobs = [_job(now, *fields) for fields in split if len(fields) == 7 and fields[0].isdigit()]
     return {job.id: job for job in jobs}
+
+
+def preempted_s(described: str, now: datetime) -> float | None:
+    """Seconds that are left of a job which makes room for another; None for all other jobs.
+
+    Args:
+        described: what ``scontrol show job`` printed.
+        now: local time, as Slurm's times are.
+    """
+    if _PREEMPTED.search(described) is None:
+        return None
+    ends = _ENDS.search(described)
+    return 0.0 if ends is None else _seconds_to(ends[1], now)
 
 
 def parse_nodes(text: str) -> dict[str, str]:
@@ -112,9 +133,25 @@ def is_unfit(state: str) -> bool:
     return state.endswith("*") or any(word in state.lower() for word in _UNFIT)
 
 
-def _job(number: str, state: str, reason: str, starts: str, left: str, nodes: str) -> Job:
+def _job(
+    now: datetime,
+    number: str,
+    state: str,
+    reason: str,
+    starts: str,
+    ends: str,
+    left: str,
+    nodes: str,
+) -> Job:
     starts_at = starts if starts[:1].isdigit() else ""
-    return Job(int(number), state, reason, starts_at, left_seconds(left), nodes)
+    left_s = left_seconds(left)
+    if left_s is not None and ends[:1].isdigit():
+        left_s = min(left_s, _seconds_to(ends, now))
+    return Job(int(number), state, reason, starts_at, left_s, nodes)
+
+
+def _seconds_to(time: str, now: datetime) -> float:
+    return max(0.0, (datetime.fromisoformat(time) - now).total_seconds())
 
 
 def left_seconds(text: str) -> float | None:
@@ -157,8 +194,10 @@ def ended_state(job: Job) -> State:
     """The state of a cluster whose job is over."""
     if job.state in _TIMED_OUT:
         return State("timed out", f"Job {job.id} has used up its time (walltime_min).")
-    if job.state in _CANCELLED:
-        return State("cancelled", f"Job {job.id} {_CANCELLED[job.state]}.")
+    if job.state == "CANCELLED":
+        return State("cancelled", f"Job {job.id} was cancelled.")
+    if job.state == "PREEMPTED":
+        return State("pre-empted", f"Job {job.id} made room for another job.")
     if not job.state:
         return State("failed", f"Job {job.id} is over; Slurm does not list it any more.")
     cause = _CAUSES.get(job.state, "it ended")

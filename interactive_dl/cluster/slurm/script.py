@@ -15,10 +15,9 @@ from pathlib import Path
 
 from interactive_dl.cluster.slurm.commands import KEEPER
 from interactive_dl.cluster.slurm.request import Request
+from interactive_dl.cluster.slurm.steward import keeper_command
 from interactive_dl.errors import RequestError
 
-# Twice: Slurm may kill it soon, and what ends meanwhile may still write.
-_KEEPER = 'trap \'rm -rf "$1"; sleep 0.5; rm -rf "$1"; exit\' TERM; sleep infinity & wait'
 _WARNING = "USR1"
 
 
@@ -56,8 +55,9 @@ def job_script(
         f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
         *(f"export {key}={shlex.quote(value)}" for key, value in sorted(environment.items())),
         f"{on_each} mkdir -p {folder}",
-        # A job that is cancelled or out of time starts no more steps: this one cleans up then.
-        f"{on_each} --job-name={KEEPER} sh -c {shlex.quote(_KEEPER)} {KEEPER} {folder} &",
+        # A job that is cancelled or out of time starts no more steps: this one cleans up then. It
+        # tells the steward, which is this shell's process from the last line on.
+        f"{on_each} --no-kill --job-name={KEEPER} {shlex.join(keeper_command(scratch))} $$ &",
         # Slurm signals the first process of the job: from here on that is this one.
         f"exec {shlex.join(command)}",
     ]

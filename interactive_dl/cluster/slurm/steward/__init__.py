@@ -7,6 +7,10 @@
   cancelled or makes room for another): all that runs is asked, through the recorder, to let go of
   the engines. Slurm sends SIGTERM to every process of the job; MPI's own would end the world at
   once, so they are started with it blocked, and engines ignore it. Slurm kills them in the end.
+  While a job that makes room has some grace, only its steps get the signal: a step that keeps the
+  nodes clean passes it on to the steward.
+- **Slurm starts the job a second time**, although it was told not to: it ends at once, because
+  notebook, controller and recorder know other engines.
 - **The world ends** although nobody asked for it, as MPI does with all of them when a rank dies on
   several nodes: it is started again, with fresh engine ids, on the nodes that Slurm has not taken
   out of service and that answer. What had trained begins again from its last checkpoint
@@ -44,6 +48,11 @@ def steward_command(
     words = ["--folder", str(folder), "--per-node", str(per_node), "--launcher", launcher.name]
     words += ["--restart"] * restart
     return ("python", "-m", __name__, *words, "--", *command)
+
+
+def keeper_command(scratch: Path) -> tuple[str, ...]:
+    """The program that keeps a node clean, but for its last word: the steward's process id."""
+    return ("python", str(Path(__file__).with_name("_keeper.py")), str(scratch))
 
 
 def launch_agent() -> str:

@@ -14,6 +14,12 @@ from interactive_dl.cluster.slurm.launchers import LAUNCHERS
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.telemetry.commands import without_mpi
 
+_LOG = logging.getLogger("interactive_dl.cluster")
+_AGAIN = (
+    "A job of a cluster is started once, but Slurm has started it again: notebook, controller and"
+    " recorder know other engines. Type: cluster.renew()"
+)
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Look after a world until the job is to end; its exit code."""
@@ -21,6 +27,9 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        _LOG.error("%s", _AGAIN)
+        return 1
     steward = Steward(
         job=int(os.environ["SLURM_JOB_ID"]),
         folder=options.folder,

@@ -271,6 +271,12 @@ class Steward:
         threading.Thread(target=self._vacate, args=(world.ids,), name="vacate", daemon=True).start()
 
     def _words(self, number: int) -> str:
+        try:
+            if (left_s := commands.preempted_s(self._job)) is not None:
+                soon = jobs.duration(left_s)
+                return f"Slurm job {self._job} makes room for another, and ends in {soon}"
+        except SchedulerError as error:
+            _LOG.warning("%s", error)
         if number == signal.SIGTERM:
             return f"Slurm job {self._job} is cancelled, or makes room for another"
         try:

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm.jobs import Job
 
+_NOW = datetime(2026, 11, 28, 3, 44, 54)
 _LISTING = """\
-7|PENDING|Resources|2026-11-28T04:00:00|10:00|
-8|RUNNING|None|2026-11-28T03:44:52|1-02:03:04|n[1-2]
-9|PENDING|ReqNodeNotAvail, UnavailableNodes:n3|N/A|UNLIMITED|
+7|PENDING|Resources|2026-11-28T04:00:00|2026-11-28T04:10:00|10:00|
+8|RUNNING|None|2026-11-28T03:44:52|2026-11-29T05:47:58|1-02:03:04|n[1-2]
+9|PENDING|ReqNodeNotAvail, UnavailableNodes:n3|N/A|N/A|UNLIMITED|
+10|RUNNING|None|2026-11-28T03:44:52|2026-11-28T03:45:22|9:58|n3
+11|RUNNING|None|2026-11-28T03:44:52|2027-11-28T03:44:52|UNLIMITED|n4
 slurm_load_jobs error: something else
 """
 
 
 def test_a_listing_is_read() -> None:
-    assert jobs.parse(_LISTING) == {
+    assert jobs.parse(_LISTING, _NOW) == {
         7: Job(7, "PENDING", "Resources", "2026-11-28T04:00:00", 600.0),
         8: Job(8, "RUNNING", "None", "2026-11-28T03:44:52", 93784.0, "n[1-2]"),
         9: Job(9, "PENDING", "ReqNodeNotAvail, UnavailableNodes:n3"),
+        10: Job(10, "RUNNING", "None", "2026-11-28T03:44:52", 28.0, "n3"),
+        11: Job(11, "RUNNING", "None", "2026-11-28T03:44:52", None, "n4"),
     }
+
+
+@pytest.mark.parametrize(
+    ("described", "left_s"),
+    [
+        ("StartTime=2026-11-28T03:40:00 EndTime=2026-11-28T04:40:00 Deadline=N/A", None),
+        (
+            "EndTime=2026-11-28T04:40:00\n PreemptEligibleTime=2026-11-28T03:40 PreemptTime=None",
+            None,
+        ),
+        ("EndTime=2026-11-28T03:45:14\n PreemptTime=2026-11-28T03:44:50", 20.0),
+        ("EndTime=2026-11-28T03:44:50\n PreemptTime=2026-11-28T03:44:40", 0.0),
+        ("EndTime=Unknown\n PreemptTime=2026-11-28T03:44:40", 0.0),
+    ],
+)
+def test_a_job_that_makes_room_has_some_grace(described: str, left_s: float | None) -> None:
+    assert jobs.preempted_s(described, _NOW) == left_s
 
 
 @pytest.mark.parametrize(
@@ -91,7 +115,7 @@ def test_a_waiting_job_says_when_it_is_expected_to_start() -> None:
     [
         (Job(5, "TIMEOUT", "TimeLimit"), "timed out", "walltime_min"),
         (Job(5, "CANCELLED"), "cancelled", "Job 5 was cancelled."),
-        (Job(5, "PREEMPTED"), "cancelled", "made room"),
+        (Job(5, "PREEMPTED"), "pre-empted", "made room"),
         (Job(5, "NODE_FAIL", "NodeDown"), "failed", "lost a node of it (NODE_FAIL, NodeDown)"),
         (Job(5, "OUT_OF_MEMORY", "OutOfMemory"), "failed", "mem_gb"),
         (Job(5, "COMPLETED", "None"), "failed", "all engines have left (COMPLETED)."),

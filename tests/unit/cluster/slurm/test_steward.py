@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm.launchers import launcher
-from interactive_dl.cluster.slurm.steward import steward_command
+from interactive_dl.cluster.slurm.steward import keeper_command, steward_command
+from interactive_dl.cluster.slurm.steward.__main__ import main
 from interactive_dl.cluster.slurm.steward._nodes import Place, Silence
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
 
@@ -88,3 +95,59 @@ def test_its_command_shows_what_it_starts() -> None:
         *("--folder", "/f", "--per-node", "2", "--launcher", "mpiexec", "--restart"),
         *("--", "mpiexec", "-n", "4"),
     )
+
+
+def test_a_job_that_slurm_starts_again_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    mpiexec = launcher("mpiexec")
+    words = steward_command(tmp_path, 1, mpiexec, ["mpiexec", "-n", "1"], restart=True)
+    assert main(words[3:]) == 1
+    assert "Slurm has started it again" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("node", "told"), [("0", True), ("1", False)])
+def test_a_keeper_tells_the_steward_of_its_node_and_cleans_while_there_are_engines(
+    tmp_path: Path, node: str, told: bool
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    job = {**os.environ, "SLURM_JOB_ID": f"test-{os.getpid()}", "SLURM_NODEID": node}
+    words = [sys.executable, *keeper_command(scratch)[1:]]
+    with (
+        subprocess.Popen(["sleep", "60"]) as steward,
+        subprocess.Popen(
+            ["sh", "-c", "read _; : interactive_dl.engine"], env=job, stdin=subprocess.PIPE
+        ) as engine,
+        subprocess.Popen(
+            [*words, str(steward.pid)], env=job, preexec_fn=_wait_with_sigterm
+        ) as keeper,
+    ):
+        try:
+            keeper.terminate()
+            _until(lambda: not scratch.exists())
+            scratch.mkdir()
+            _until(lambda: not scratch.exists())
+            assert keeper.poll() is None
+            engine.kill()
+            scratch.mkdir()
+            assert keeper.wait(10.0) == 0
+            assert not scratch.exists()
+            assert steward.poll() == (-signal.SIGTERM if told else None)
+        finally:
+            for one in (steward, engine, keeper):
+                one.kill()
+
+
+def _wait_with_sigterm() -> None:
+    """One that comes before the keeper is ready waits for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
