@@ -276,6 +276,8 @@ class SlurmAllocation:
         else:
             cause, log = "", self._log
         lines = "".join(f"\n    {line}" for line in exits.last_lines(log, _SHOWN_LINES))
+        if fitness.is_unloadable(lines):
+            cause = f"{cause} {fitness.advice(self._launcher)}"
         shown = f" The end of its log:{lines}" if lines else ""
         return State("failed", f"{ended.reason}{cause} {_RENEW}.{shown}")
 

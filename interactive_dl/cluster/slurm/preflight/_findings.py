@@ -13,7 +13,7 @@ from interactive_dl.cluster import _doctor_checks as doctor
 from interactive_dl.cluster._doctor_checks import Check
 from interactive_dl.cluster._doctor_probes import Answer
 from interactive_dl.cluster._mpi_names import mpi_name
-from interactive_dl.cluster.slurm import launchers
+from interactive_dl.cluster.slurm import fitness, launchers
 from interactive_dl.cluster.slurm.preflight._facts import Ended, JobFacts, NodeFacts, Question
 
 ASK_FOR_LESS = "see what was asked for: cluster.job_script(); what a site allows: sinfo, sacctmgr"
@@ -228,9 +228,9 @@ def _same_mpi(name: str, nodes: Sequence[NodeFacts]) -> Check:
 
 def _launcher(asked: Question, job: JobFacts) -> Check:
     needed = launchers.launcher(asked.launcher).plug_in
-    if not needed or needed in job.plug_ins:
+    if not needed or (needed in job.plug_ins and not fitness.is_unloadable(job.world.problem)):
         return Check("launcher", True, asked.launcher)
-    cause = f"the first node has no plug-in {needed}; srun --mpi=list: {_listed(job)}"
+    cause = f"no plug-in {needed} can be loaded on the first node; srun --mpi=list: {_listed(job)}"
     fix = f"{_choose([launchers.DEFAULT])}, or have the administrator install it"
     return Check("launcher", False, asked.launcher, cause, fix)
 

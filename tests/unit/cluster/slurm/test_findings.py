@@ -144,6 +144,13 @@ def test_a_launcher_that_slurm_does_not_offer_is_told_with_those_that_it_does() 
     assert "launcher='mpiexec'" in all_["launcher"].fix
 
 
+def test_a_plug_in_whose_library_is_missing_is_told() -> None:
+    said = "exit code 1: srun: error: Invalid MPI type 'pmix', --mpi=list for acceptable types"
+    all_ = found(told=job(problem=said, plug_ins=("none", "pmix")), asked=BY_SLURM)
+    assert failed(all_) == ["launcher", "allreduce, all nodes"]
+    assert "launcher='mpiexec'" in all_["launcher"].fix
+
+
 def test_ranks_that_slurm_starts_need_its_mpi_and_no_mpiexec() -> None:
     pmix = job(plug_ins=("none", "pmix"))
     without = [node(name, mpiexec="") for name in ("n1", "n2")]
