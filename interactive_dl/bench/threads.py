@@ -99,10 +99,13 @@ def _apart(chosen: argparse.Namespace, threads: int) -> Timing:
     done = subprocess.run(
         [sys.executable, "-m", __name__, *words, f"--steps={chosen.steps}"],
         env={**os.environ, **mpi_environment(1, threads)},
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:  # what TensorFlow says of itself is of no interest otherwise
+        sys.stderr.write(done.stderr)
+        done.check_returncode()
     told = json.loads(done.stdout)
     return Timing(threads, chosen.batch, tuple(told["step_s"]), told["flop"])
 
