@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
+from interactive_dl.cluster._requests import converted
 from interactive_dl.cluster.slurm import launchers
 from interactive_dl.errors import RequestError
 
@@ -85,22 +86,8 @@ def request_of(given: Mapping[str, Any]) -> Request:
     Raises:
         RequestError: an option is unknown, or a value makes no sense.
     """
-    known = {field.name: field.default for field in fields(Request)}
-    if unknown := sorted(set(given) - set(known)):
-        valid = ", ".join(f"{name}={default!r}" for name, default in known.items())
-        raise RequestError(
-            f"Slurm is asked with options that are known, but got {', '.join(unknown)}. Valid are"
-            f" (with defaults): {valid}. What only your site knows goes into extra_directives="
-            '["--name=value"].'
-        )
-    try:
-        return _checked(msgspec.convert(dict(given), Request))
-    except msgspec.ValidationError as error:
-        name = str(error).partition("`$.")[2].partition("`")[0].partition("[")[0]
-        raise RequestError(
-            f"An option of a request must fit its kind, but got {name}={given.get(name)!r}:"
-            f" {error}. Type: help(interactive_dl.cluster.slurm.request.Request)"
-        ) from error
+    advice = 'What only your site knows goes into extra_directives=["--name=value"].'
+    return _checked(converted(given, Request, "Slurm is asked", advice))
 
 
 def _checked(request: Request) -> Request:

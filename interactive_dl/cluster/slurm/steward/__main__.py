@@ -11,6 +11,7 @@ from pathlib import Path
 
 from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.launchers import LAUNCHERS
+from interactive_dl.cluster.slurm.steward._nodes import JobNodes
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.telemetry.commands import without_mpi
 
@@ -31,11 +32,14 @@ def main(words: Sequence[str] | None = None) -> int:
         _LOG.error("%s", _AGAIN)
         return 1
     steward = Steward(
-        job=int(os.environ["SLURM_JOB_ID"]),
         folder=options.folder,
-        nodes=commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
-        per_node=options.per_node,
-        launcher=LAUNCHERS[options.launcher],
+        nodes=JobNodes(
+            int(os.environ["SLURM_JOB_ID"]),
+            options.folder,
+            commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
+            options.per_node,
+            LAUNCHERS[options.launcher],
+        ),
         command=options.command,
         restart=options.restart,
         is_elastic=without_mpi(),

@@ -1,15 +1,30 @@
-"""Whether the nodes of a job answer."""
+"""The nodes that a world of engines runs on: whether they answer, and what is left on them."""
 
 from __future__ import annotations
 
+import logging
+import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
+import psutil
+
+from interactive_dl.cluster import _processes
+from interactive_dl.cluster.slurm import commands, jobs
+from interactive_dl.cluster.slurm.launchers import Launcher
+from interactive_dl.errors import SchedulerError
+
+_LOG = logging.getLogger("interactive_dl.cluster")
 _ANSWER_S = 1.0
 _AT_ONCE = 64
+
+_ENGINE = "-m interactive_dl.engine"
 
 Place = tuple[str, int]
 
@@ -31,15 +46,26 @@ class Silence:
         places: of the nodes that are asked, by name.
         ask: whether a node answers.
         clock_s: seconds, any origin.
+        known: what the latest look told.
     """
 
-    places: Mapping[str, Place]
-    ask: Callable[[Place], bool] = answers
+    places: Mapping[str, Any]
+    ask: Callable[[Any], bool] = answers
     clock_s: Callable[[], float] = time.monotonic
+    known: Mapping[str, float] = field(default_factory=dict, init=False)
     _heard_s: dict[str, float] = field(default_factory=dict)
+    _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def look(self) -> dict[str, float]:
-        """Ask all nodes at once; for how many seconds each has been silent."""
+    def look(self) -> Mapping[str, float]:
+        """Ask all nodes at once; for how many seconds each has been silent.
+
+        Threads look one after the other: what was found first is never known last.
+        """
+        with self._looking:
+            self.known = self._look()
+            return self.known
+
+    def _look(self) -> Mapping[str, float]:
         asked_s = self.clock_s()
         with ThreadPoolExecutor(min(_AT_ONCE, len(self.places) or 1)) as askers:
             heard = list(askers.map(self.ask, self.places.values()))
@@ -51,3 +77,104 @@ class Silence:
             node: 0.0 if answered else now_s - self._heard_s[node]
             for node, answered in zip(self.places, heard, strict=True)
         }
+
+
+class Nodes(Protocol):
+    """What a steward must know of its nodes, and can do there.
+
+    Attributes:
+        job: number of the job that they belong to; 0 without one.
+        slots: how many engines each is to have, by its name.
+        silence: whether they answer.
+    """
+
+    job: int
+    slots: Mapping[str, int]
+    silence: Silence
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str]) -> list[str]:
+        """The command that starts all engines, for some of the nodes."""
+        ...
+
+    def survive(self, count: int) -> bool:
+        """Whether ranks on so many of them live on when one dies."""
+        ...
+
+    def sweep(self) -> None:
+        """End what a world that has ended left where mpiexec ran."""
+        ...
+
+    def clear(self) -> None:
+        """End what is left of it on all of them, before another one starts."""
+        ...
+
+    def unfit(self) -> Collection[str]:
+        """Those on which nothing is to be started any more."""
+        ...
+
+    def ending(self, number: int) -> str:
+        """Why the steward was sent this signal, in words."""
+        ...
+
+
+class JobNodes:
+    """Nodes of a Slurm job.
+
+    Args:
+        job: its number.
+        folder: the cluster's.
+        nodes: of the job; this runs on the first one.
+        per_node: engines on each.
+        launcher: what starts them.
+    """
+
+    def __init__(
+        self, job: int, folder: Path, nodes: Sequence[str], per_node: int, launcher: Launcher
+    ) -> None:
+        self.job = job
+        self.slots: Mapping[str, int] = dict.fromkeys(nodes, per_node)
+        self.silence = Silence(commands.slurmd_places(nodes) if len(nodes) > 1 else {})
+        self._folder = folder
+        self._per_node = per_node
+        self._launcher = launcher
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str]) -> list[str]:
+        return self._launcher.placed(command, hosts, self._per_node)
+
+    def survive(self, count: int) -> bool:
+        return self._launcher.survives(count)
+
+    def sweep(self) -> None:
+        # An mpiexec that was killed leaves those on its own node behind.
+        marked = _processes.marked(self._folder)
+        _processes.end([one for one in marked if self._is_ours(one)], grace_s=0.0)
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Whether it is an engine of this job: a follow-on job may share the node."""
+        try:
+            job = process.environ().get("SLURM_JOB_ID")
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+        return job == str(self.job) and _processes.has(process, _ENGINE)
+
+    def clear(self) -> None:
+        commands.end_steps(self.job, keep=commands.KEEPER)
+
+    def unfit(self) -> Collection[str]:
+        return commands.unfit_nodes(tuple(self.slots))
+
+    def ending(self, number: int) -> str:
+        try:
+            if (left_s := commands.preempted_s(self.job)) is not None:
+                soon = jobs.duration(left_s)
+                return f"Slurm job {self.job} makes room for another, and ends in {soon}"
+        except SchedulerError as error:
+            _LOG.warning("%s", error)
+        if number == signal.SIGTERM:
+            return f"Slurm job {self.job} is cancelled, or makes room for another"
+        try:
+            job = commands.listing([self.job]).get(self.job)
+        except SchedulerError:
+            job = None
+        left = "soon" if job is None or job.left_s is None else f"in {jobs.duration(job.left_s)}"
+        return f"Slurm job {self.job} ends {left}"

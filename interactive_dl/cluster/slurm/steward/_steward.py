@@ -1,4 +1,4 @@
-"""One job's world of engines: started, warned, started again, ended."""
+"""One world of engines: started, warned, started again, ended."""
 
 from __future__ import annotations
 
@@ -14,14 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
-from interactive_dl.cluster import _processes
-from interactive_dl.cluster.slurm import commands, jobs
-from interactive_dl.cluster.slurm.launchers import Launcher
-from interactive_dl.cluster.slurm.steward import _nodes
+from interactive_dl.cluster.slurm.steward._nodes import Nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
-from interactive_dl.errors import RecorderUnreachableError, SchedulerError
+from interactive_dl.errors import RecorderUnreachableError
 from interactive_dl.telemetry import _address, exits, supervisor, wire
 from interactive_dl.telemetry.feed import ask
 
@@ -31,7 +26,6 @@ _LOOK_S = 1.0
 _NAMED_S = 1.5
 _LOST_S = 10.0
 _ENDED_S = 5.0
-_ENGINE = "-m interactive_dl.engine"
 _ABORT_S = 2.0
 _ASK_S = 5.0
 _WORLDS = 4
@@ -40,15 +34,12 @@ _RESUME_S = 120.0
 
 
 class Steward:
-    """Looks after a job's world.
+    """Looks after a world.
 
     Args:
-        job: its number.
         folder: the cluster's.
-        nodes: of the job; this runs on the first one.
-        per_node: engines on each.
-        launcher: what starts them.
-        command: its command for all of them, and the engine's own words.
+        nodes: that it runs on.
+        command: starts all engines on them, with the engine's own words.
         restart: whether a world that has ended is started again.
         is_elastic: whether the others go on when an engine dies or a node falls silent.
     """
@@ -56,28 +47,22 @@ class Steward:
     def __init__(
         self,
         *,
-        job: int,
         folder: Path,
-        nodes: Sequence[str],
-        per_node: int,
-        launcher: Launcher,
+        nodes: Nodes,
         command: Sequence[str],
         restart: bool,
         is_elastic: bool,
     ) -> None:
-        self._job = job
+        self._job = nodes.job
         self._folder = folder
-        self._nodes = tuple(nodes)
-        self._per_node = per_node
-        self._launcher = launcher
+        self._nodes = nodes
         self._command = tuple(command)
         self._restart = restart
         self._is_elastic = is_elastic
         self._warning = ""
         self._heard: list[int] = []
         self._patience = supervisor.Patience(_WORLDS, _WITHIN_S)
-        self._silence = _nodes.Silence(commands.slurmd_places(nodes) if len(nodes) > 1 else {})
-        self._silent: dict[str, float] = {}
+        self._silence = nodes.silence
         self._look_at_exits_s = 0.0
         self._broken_since_s: float | None = None
         self._looker: threading.Thread | None = None
@@ -90,7 +75,7 @@ class Steward:
         """
         for number in (signal.SIGUSR1, signal.SIGTERM):
             signal.signal(number, self._hear)
-        nodes, world = self._nodes, World(self._job, (), ())
+        nodes, world = tuple(self._nodes.slots), World(self._job, (), ())
         gone: tuple[int, ...] = ()
         while True:
             world = replace(world, ids=self._claim(nodes), hosts=nodes)
@@ -102,7 +87,7 @@ class Steward:
                 break
             self._bury(world)
             fit = self._fit_nodes()
-            why = self._why_over(world, fit)
+            why = self.why_over(world, fit)
             if not fit or self._patience.is_over(time.monotonic()):
                 _LOG.error("%s It is not started again.", why)
                 replace(world, stage="over", reason=why).write(self._folder)
@@ -134,18 +119,8 @@ class Steward:
                 self._abort(process)
         if resuming is not None and resuming.poll() is None:
             resuming.kill()
-        # An mpiexec that was killed leaves those on its own node behind.
-        marked = _processes.marked(self._folder)
-        _processes.end([one for one in marked if self._is_ours(one)], grace_s=0.0)
+        self._nodes.sweep()
         return code
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        """Whether it is an engine of this job: a follow-on job may share the node."""
-        try:
-            job = process.environ().get("SLURM_JOB_ID")
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return False
-        return job == str(self._job) and _processes.has(process, _ENGINE)
 
     def _has_left(self, world: World) -> bool:
         """Whether all engines have ended because somebody asked them to."""
@@ -153,7 +128,7 @@ class Steward:
         return all(engine in told and told[engine].exit_code == 0 for engine in world.ids)
 
     def _start(self, world: World) -> subprocess.Popen[bytes]:
-        words = self._launcher.placed(self._command, world.hosts, self._per_node)
+        words = self._nodes.placed(self._command, world.hosts)
         words += ["--world", ",".join(map(str, world.ids))]
         # Of a world that has ended some steps may take a while to go.
         environment = {**os.environ, "SLURM_OVERLAP": "1"}
@@ -162,7 +137,7 @@ class Steward:
         )
 
     def _claim(self, nodes: Sequence[str]) -> tuple[int, ...]:
-        return exits.claim_ids(self._folder, len(nodes) * self._per_node)
+        return exits.claim_ids(self._folder, sum(self._nodes.slots[node] for node in nodes))
 
     def _abort(self, process: subprocess.Popen[bytes]) -> None:
         """End a world; what of it does not end by itself is killed."""
@@ -175,7 +150,7 @@ class Steward:
 
     def _is_broken(self, world: World) -> bool:
         """Whether a rank has ended a while ago whose death ends all, and MPI has not seen to it."""
-        survives = self._launcher.survives(len(world.hosts))
+        survives = self._nodes.survive(len(world.hosts))
         if survives or time.monotonic() < self._look_at_exits_s:
             return False
         self._look_at_exits_s = time.monotonic() + _LOOK_S
@@ -189,13 +164,14 @@ class Steward:
 
     def _bury(self, world: World) -> None:
         """End what is left of a world, and leave word of those whose end nobody could tell."""
-        commands.end_steps(self._job, keep=commands.KEEPER)
-        told = exits.exits(self._folder)
-        for engine, birth in exits.births(self._folder).items():
-            if engine in world.ids and engine not in told:
-                lost = self._silent.get(birth.host, 0.0) > _NAMED_S
+        self._nodes.clear()
+        told, births = exits.exits(self._folder), exits.births(self._folder)
+        nodes = [node for node in world.hosts for _ in range(self._nodes.slots[node])]
+        for engine, node in zip(world.ids, nodes, strict=True):
+            if engine in births and engine not in told:
+                lost = self._silence.known.get(node, 0.0) > _NAMED_S
                 how = "its node does not answer" if lost else "MPI ended it with the others"
-                exits.record_loss(self._folder, birth, how)
+                exits.record_loss(self._folder, births[engine], how)
 
     # -- nodes ------------------------------------------------------------------------------------
 
@@ -204,22 +180,23 @@ class Steward:
         if self._silence.places and (self._looker is None or not self._looker.is_alive()):
             self._looker = threading.Thread(target=self._ask_nodes, name="nodes", daemon=True)
             self._looker.start()
-        known = self._silent
+        known = self._silence.known
         return {node: known[node] for node in world.hosts if known.get(node, 0.0) > _NAMED_S}
 
     def _ask_nodes(self) -> None:
-        self._silent = self._silence.look()
+        self._silence.look()
         time.sleep(_LOOK_S)
 
     def _fit_nodes(self) -> tuple[str, ...]:
         """Nodes to start engines on: neither out of service nor silent."""
-        unfit = commands.unfit_nodes(self._nodes)
+        unfit = self._nodes.unfit()
         silent = self._silence.look() if self._silence.places else {}
         return tuple(
-            node for node in self._nodes if node not in unfit and not silent.get(node, 0.0)
+            node for node in self._nodes.slots if node not in unfit and not silent.get(node, 0.0)
         )
 
-    def _why_over(self, world: World, fit: Sequence[str]) -> str:
+    def why_over(self, world: World, fit: Sequence[str]) -> str:
+        """Why a world has ended, where nodes are fit to be used."""
         left_out = [node for node in world.hosts if node not in fit]
         if left_out:
             return f"The world of engines has ended, and {', '.join(left_out)} cannot be used."
@@ -266,25 +243,9 @@ class Steward:
         """Have all that runs let go of the engines, if the allocation is about to end."""
         if self._warning or not self._heard:
             return
-        self._warning = self._words(self._heard[0])
+        self._warning = self._nodes.ending(self._heard[0])
         _LOG.warning("%s.", self._warning)
         threading.Thread(target=self._vacate, args=(world.ids,), name="vacate", daemon=True).start()
-
-    def _words(self, number: int) -> str:
-        try:
-            if (left_s := commands.preempted_s(self._job)) is not None:
-                soon = jobs.duration(left_s)
-                return f"Slurm job {self._job} makes room for another, and ends in {soon}"
-        except SchedulerError as error:
-            _LOG.warning("%s", error)
-        if number == signal.SIGTERM:
-            return f"Slurm job {self._job} is cancelled, or makes room for another"
-        try:
-            job = commands.listing([self._job]).get(self._job)
-        except SchedulerError:
-            job = None
-        left = "soon" if job is None or job.left_s is None else f"in {jobs.duration(job.left_s)}"
-        return f"Slurm job {self._job} ends {left}"
 
     def _vacate(self, engines: tuple[int, ...]) -> None:
         """Tell the recorder, until it has heard."""
