@@ -1,4 +1,4 @@
-"""A computing centre on one machine: hosts of their own network, and a real Slurm over them.
+"""A computing centre on one machine: hosts of their own network, a real Slurm and ssh over them.
 
     python -m deploy.virtual [--nodes 4] [--cpus 4] [COMMAND ...]
 
@@ -10,3 +10,6 @@ home is an empty one as long as the centre is up, but for these two.
 
 NETWORKS_VARIABLE = "IDL_VIRTUAL_NETWORKS"
 """Environment variable of the command: JSON, an open file for each host's network by its name."""
+
+SSH_VARIABLE = "IDL_VIRTUAL_SSH"
+"""Environment variable of the command: a configuration file with which ssh reaches every host."""

@@ -19,6 +19,7 @@ from deploy.virtual.entering import open_to_all
 from deploy.virtual.hosts import network_handles, virtual_hosts
 from deploy.virtual.packages import install_missing
 from deploy.virtual.slurm import slurm_over
+from deploy.virtual.ssh import ssh_over
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -36,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         folder = stack.enter_context(_scratch())
         hosts = stack.enter_context(virtual_hosts(names, folder))
         variables = stack.enter_context(slurm_over(hosts, folder, cpus=options.cpus))
+        variables |= ssh_over(hosts, folder)
         networks = stack.enter_context(network_handles(hosts))
         variables[NETWORKS_VARIABLE] = json.dumps(networks)
         return subprocess.call(

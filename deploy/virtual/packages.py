@@ -6,18 +6,23 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _PROGRAMS = (
     *("slurmctld", "slurmdbd", "slurmd", "sbatch", "munged"),
     *("mariadbd", "my_print_defaults", "ip", "nsenter", "unshare"),
+    *("ssh", "ssh-keygen", "/usr/sbin/sshd"),
 )
 _INSTALL = (
     "apt-get install -y --no-install-recommends slurmctld slurmdbd slurmd slurm-client munge"
-    " libpmix2 mariadb-server-core mariadb-client-core iproute2 util-linux"
+    " libpmix2 mariadb-server-core mariadb-client-core iproute2 util-linux openssh-client"
+    " openssh-server"
 )
 _LIBRARIES = Path("/usr/lib")
+# Where it ends so, apt starts no daemon of what it installs: sshd would listen to everybody.
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_NOTHING_STARTS = "#!/bin/sh\nexit 101\n"
 
 
 def install_missing() -> None:
@@ -34,8 +39,23 @@ def install_missing() -> None:
     if not all(shutil.which(program) for program in _PROGRAMS) or not _pmix():
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        subprocess.run([*_INSTALL.split(), "-qq"], check=True, env=quiet)
+        with _no_new_daemons():
+            subprocess.run([*_INSTALL.split(), "-qq"], check=True, env=quiet)
     name_as_slurm_does(_pmix())
+
+
+@contextlib.contextmanager
+def _no_new_daemons() -> Iterator[None]:
+    """Keep apt from starting what it installs, where the machine has no policy of its own."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_NOTHING_STARTS)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 def name_as_slurm_does(libraries: Sequence[Path]) -> None:
