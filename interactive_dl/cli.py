@@ -19,7 +19,7 @@ from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.cluster.slurm import profile
 from interactive_dl.cluster.slurm.request import request_of
-from interactive_dl.errors import ClusterNotFoundError, InteractiveDLError
+from interactive_dl.errors import InteractiveDLError
 from interactive_dl.telemetry.journal import runs_folder
 
 
@@ -247,13 +247,7 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _stop(chosen: argparse.Namespace) -> int:
-    known = [one.id for one in interactive_dl.Cluster.list()]
-    if chosen.id not in known:
-        raise ClusterNotFoundError(
-            f"There is no cluster {chosen.id!r}; there are {', '.join(known) or 'none'}."
-            " Type: idl cluster list"
-        )
     # Without attaching: one whose controller was killed must end, too.
-    interactive_dl.Cluster(cluster_id=chosen.id).stop()
+    interactive_dl.Cluster.recorded(chosen.id).stop()
     print(f"{chosen.id} stopped")
     return 0

@@ -7,6 +7,7 @@
     ├── ClusterError
     │   ├── ClusterNotFoundError
     │   ├── ClusterNotRunningError
+    │   ├── ClusterElsewhereError    it was started on another host, which cannot be asked from here
     │   ├── NotEnoughSlotsError
     │   ├── EnginesNotRegisteredError
     │   ├── WorldSizeError           an MPI world of the wrong size, or ids that are not ranks
@@ -81,6 +82,10 @@ class ClusterNotFoundError(ClusterError):
 
 class ClusterNotRunningError(ClusterError):
     """The cluster was not started, or was stopped."""
+
+
+class ClusterElsewhereError(ClusterError):
+    """The cluster was started on another host, which cannot be asked from this one."""
 
 
 class NotEnoughSlotsError(ClusterError):

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 
+from interactive_dl.cluster import _elsewhere
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._variables import environment_of
+from interactive_dl.telemetry import beside
 
 
-def start(places: Places, options: Options, words: Sequence[str], log: str) -> int:
+def start(places: Places, options: Options, words: Sequence[str], log: str) -> beside.Started:
     """Start one; ``Cluster.start_beside`` says the rest."""
+    if _elsewhere.is_elsewhere(places):
+        return _elsewhere.start_beside(places, words, log)
     environment = {**os.environ, **environment_of(places, options)}
-    with (places.folder / log).open("ab") as file:
-        started = subprocess.Popen(
-            [sys.executable, *words],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
-    return started.pid
+    return beside.start(words, places.folder / log, environment)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from interactive_dl.cluster import _beside, _processes, _starting, _status
+from interactive_dl.cluster import _beside, _elsewhere, _processes, _starting, _status
 from interactive_dl.cluster._allocation import Allocation, kind
 from interactive_dl.cluster._background import BackgroundLoop
 from interactive_dl.cluster._description import Description, Options
@@ -28,6 +28,7 @@ from interactive_dl.errors import (
     SchedulerError,
 )
 from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.beside import Started
 from interactive_dl.telemetry.commands import COLLECTIVES, Collectives
 from interactive_dl.telemetry.journal import runs_folder
 from interactive_dl.telemetry.run import Runs
@@ -122,12 +123,14 @@ class Cluster:
 
     @classmethod
     def attach(cls, cluster_id: str) -> Self:
-        """Reach a running cluster, from any process of this user on this machine.
+        """Reach a running cluster, from any process of this user on this machine, or on another one
+        that has the same files and reaches its address.
 
         A cluster whose controller has ended can be stopped and restarted only.
 
         Raises:
             ClusterNotFoundError: no running cluster has this id.
+            ClusterElsewhereError: it was started on another host, and does not answer here.
         """
         cluster = cls._described(cluster_id)
         if cluster._has_controller():
@@ -146,7 +149,7 @@ class Cluster:
 
     @classmethod
     def list(cls) -> tuple[Summary, ...]:
-        """All clusters of this user on this machine."""
+        """All clusters of this user on this machine, and on others that have the same files."""
         places = [Places(known, ipython_folder()) for known in known_ids(ipython_folder())]
         marks = _processes.marks()
         return tuple(_status.summary(place, str(place.folder) in marks) for place in places)
@@ -154,14 +157,32 @@ class Cluster:
     @classmethod
     def _described(cls, cluster_id: str) -> Self:
         places = Places(cluster_id, ipython_folder())
-        if not _processes.marked(places.folder) or not places.description.exists():
+        if _elsewhere.is_elsewhere(places):
+            _elsewhere.check_reached(places)
+        elif not _processes.marked(places.folder) or not places.description.exists():
             running = [one.id for one in cls.list() if one.state != "failed"]
             raise ClusterNotFoundError(
                 f"There is no running cluster {cluster_id!r}; running are"
                 f" {', '.join(running) or 'none'}. Type:"
                 f" idl.Cluster(engines=4, cluster_id={cluster_id!r}).start()"
             )
-        options = dict(vars(Description.read(places.description).options))
+        return cls.recorded(cluster_id)
+
+    @classmethod
+    def recorded(cls, cluster_id: str) -> Self:
+        """A cluster that was started, not reached: whether it lives or not, it can be stopped.
+
+        Raises:
+            ClusterNotFoundError: none has this id.
+        """
+        places = Places(cluster_id, ipython_folder())
+        try:
+            options = dict(vars(Description.read(places.description).options))
+        except FileNotFoundError as error:
+            known = ", ".join(known_ids(ipython_folder())) or "none"
+            raise ClusterNotFoundError(
+                f"There is no cluster {cluster_id!r}; there are {known}. Type: idl cluster list"
+            ) from error
         request = options.pop("request")
         if request:
             options.pop("engines")
@@ -192,7 +213,13 @@ class Cluster:
         return self
 
     def stop(self) -> None:
-        """End every process of the cluster and remove its files, whatever state it is in."""
+        """End every process of the cluster and remove its files, whatever state it is in.
+
+        Raises:
+            SchedulerError: Slurm does not answer.
+            ClusterElsewhereError: it was started on another host, and does not answer here; its job
+                was cancelled.
+        """
         self._background.run(self._stop())
         self._background.stop()
 
@@ -342,7 +369,7 @@ class Cluster:
         """Where the journals of its runs and searches lie."""
         return Path(self._options.runs)
 
-    def start_beside(self, words: Sequence[str], log: str) -> int:
+    def start_beside(self, words: Sequence[str], log: str) -> Started:
         """Start a Python program that belongs to the cluster, beside its recorder.
 
         It outlives this process, and ends with the cluster.
@@ -351,8 +378,8 @@ class Cluster:
             words: ``-m``, a module, and its arguments.
             log: file name in the cluster's folder; appended to.
 
-        Returns:
-            Its process id.
+        Raises:
+            ClusterElsewhereError: the cluster was started on another host, and does not answer.
         """
         return _beside.start(self._places, self._options, words, log)
 
@@ -402,6 +429,8 @@ class Cluster:
             return self._allocation.starting_state(len(self._client.ids) if self._client else 0)
         if self._client is None:
             return self._allocation.outcome or _status.unreached_state(self._places)
+        if not self._places.description.exists():
+            return State("stopped", "Another process has stopped it.")
         engines = _status.state(self._places, self._registered, self._allocation.after_death)
         now = self._allocation.state(engines)
         if self._follow_on is None:
@@ -540,6 +569,9 @@ class Cluster:
 
     async def _end(self) -> None:
         self._disconnect()
+        if _elsewhere.is_elsewhere(self._places):
+            await self._end_elsewhere()
+            return
         await self._allocation.end()
         processes = _processes.marked(self._places.folder)
         await asyncio.to_thread(_processes.end, processes, _STOP_GRACE_S)
@@ -548,6 +580,16 @@ class Cluster:
         if self._launched is not None:
             await self._launched.stop_cluster()
             self._launched = None
+        self._places.remove()
+
+    async def _end_elsewhere(self) -> None:
+        """Its host ends all of it; where that cannot be asked, at least its job is cancelled."""
+        if await asyncio.to_thread(_elsewhere.recorder, self._places) == "answers":
+            await asyncio.to_thread(_elsewhere.end, self._places)
+            return
+        await self._allocation.end()
+        if await asyncio.to_thread(_elsewhere.presence, self._places) != "gone":
+            _elsewhere.refuse_to_clean(self._places)
         self._places.remove()
 
     def _has_controller(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interactive_dl.cluster import _processes, _starting, resuming
+from interactive_dl.cluster import _elsewhere, _processes, _starting, resuming
 from interactive_dl.cluster._allocation import Allocation
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
@@ -84,7 +84,18 @@ def _have_left(places: Places, runs: Path, running: Sequence[str]) -> bool:
     """Whether runs have ended, and searches are run by nobody any more."""
     if any(journal.outcome(journal.path_of(runs, run)) is None for run in running):
         return False
+    if _elsewhere.is_elsewhere(places):
+        return not _running_searches(places, runs)
     return not any(_processes.has(one, _DRIVER) for one in _processes.marked(places.folder))
+
+
+def _running_searches(places: Places, runs: Path) -> list[str]:
+    """As their journals tell: their processes are on another host."""
+    return [
+        search
+        for search, path in journal.programs(runs).items()
+        if journal.header(path).cluster == str(places.folder) and journal.outcome(path) is None
+    ]
 
 
 def give_back(places: Places, gone: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interactive_dl.cluster import _launcher, _processes
+from interactive_dl.cluster import _elsewhere, _launcher, _processes
 from interactive_dl.cluster._allocation import Allocation
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
@@ -36,7 +36,9 @@ _REFUSED_SLOTS = "There are not enough slots available"
 def check(places: Places, allocation: Allocation) -> None:
     """Refuse what cannot work before anything is started."""
     allocation.check()
-    if _processes.marked(places.folder):
+    if _elsewhere.is_elsewhere(places):
+        _elsewhere.check_unused(places)
+    elif _processes.marked(places.folder):
         raise ClusterError(
             f"A cluster id is used once at a time, but {places.cluster_id!r} runs already. Reach it"
             f" with idl.Cluster.attach({places.cluster_id!r}), or stop it first: .stop()"

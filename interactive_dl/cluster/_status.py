@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from interactive_dl.cluster import _processes
+from interactive_dl.cluster import _elsewhere, _processes
 from interactive_dl.cluster._allocation import SURVIVED
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
@@ -117,18 +117,29 @@ def state(places: Places, registered: Registered, after_death: str = SURVIVED) -
 
 def unreached_state(places: Places) -> State:
     """What a cluster can do that this process is not connected to."""
+    if _elsewhere.is_elsewhere(places):
+        is_gone = _elsewhere.presence(places) == "gone"
+        why = _elsewhere.why_unreached(places)
+        return (
+            State("failed", f"{why} Type: cluster.restart()") if is_gone else State("unknown", why)
+        )
     if not _processes.marked(places.folder):
         return State("stopped")
     return State("failed", f"{what_ended(places) or 'Not attached.'} Type: cluster.restart()")
 
 
 def summary(places: Places, is_alive: bool) -> Summary:
-    """One line of ``Cluster.list()``; ``is_alive``: whether it has any process."""
+    """One line of ``Cluster.list()``; ``is_alive``: whether it has any process on this host."""
     described = Description.read(places.description)
+    state: StateName = "degraded" if is_alive else "failed"
+    if _elsewhere.is_elsewhere(places):
+        seen = _elsewhere.presence(places)
+        is_alive = seen == "answers"
+        state = "degraded" if is_alive else "failed" if seen == "gone" else "unknown"
     works = is_alive and not (what_ended(places) or what_restarts(places))
     return Summary(
         id=places.cluster_id,
-        state=_beginning(places, described) if works else "degraded" if is_alive else "failed",
+        state=_beginning(places, described) if works else state,
         engines=len(exits.world(places.folder)) or described.options.engines,
         host=described.host,
         started_at_s=described.started_at_s,
@@ -148,7 +159,10 @@ def _beginning(places: Places, described: Description) -> StateName:
 def what_ended(places: Places) -> str:
     """Which process besides the engines is gone, and what that means; empty if none is."""
     described = Description.read(places.description)
+    is_here = not _elsewhere.is_elsewhere(places)
     if not has_controller(places):
+        if not is_here:
+            return _elsewhere.why_unreached(places)
         parts = Parts.read(places.folder)
         given_up = parts.given_up if parts else ""
         why = f" ({given_up}; controller.log says more)" if given_up else ""
@@ -160,12 +174,12 @@ def what_ended(places: Places) -> str:
         job = look_once(described.job)
         if job is not None and job.is_over:
             return ended_state(job).reason
-    elif described.mpiexec_pid and not _processes.is_alive(described.mpiexec_pid, places.folder):
+    elif is_here and _has_ended(described.mpiexec_pid, places):
         return (
             f"mpiexec (pid {described.mpiexec_pid}) has ended: MPI no longer notices deaths, and"
             " dead engines cannot be replaced."
         )
-    if not _processes.is_alive(described.recorder_pid, places.folder):
+    if not _has_recorder(places, described, is_here):
         return (
             f"The recorder (pid {described.recorder_pid}) has ended: runs are neither recorded nor"
             " steered. Its log says why."
@@ -173,8 +187,20 @@ def what_ended(places: Places) -> str:
     return ""
 
 
+def _has_ended(mpiexec: int, places: Places) -> bool:
+    return bool(mpiexec) and not _processes.is_alive(mpiexec, places.folder)
+
+
+def _has_recorder(places: Places, described: Description, is_here: bool) -> bool:
+    if is_here:
+        return _processes.is_alive(described.recorder_pid, places.folder)
+    return _elsewhere.recorder(places) == "answers"
+
+
 def has_controller(places: Places) -> bool:
     """Whether there is a controller, or one that is being restarted."""
+    if _elsewhere.is_elsewhere(places):
+        return _elsewhere.controller(places) == "answers"
     parts = Parts.read(places.folder)
     # The supervisor starts the hub again, and the hub the supervisor.
     pids = (Description.read(places.description).controller_pid, parts.hub if parts else 0)
@@ -184,7 +210,9 @@ def has_controller(places: Places) -> bool:
 def what_restarts(places: Places) -> str:
     """Which process is coming back by itself, and what that means; empty if none is."""
     parts = Parts.read(places.folder)
-    if parts is None or _processes.is_alive(parts.hub, places.folder):
+    if parts is None or _elsewhere.is_elsewhere(places):
+        return ""
+    if _processes.is_alive(parts.hub, places.folder):
         return ""
     return (
         "The controller was killed and is being restarted: the engines go on meanwhile, and who"

@@ -204,9 +204,9 @@ def note_opening(runs: Path, search: str, opening: Opening) -> None:
 def launch(cluster: Cluster, search: str) -> None:
     """Start the driver, beside the cluster's recorder."""
     arguments = ["--cluster", cluster.id, "--search", search, "--runs", str(cluster.runs_folder)]
-    pid = cluster.start_beside(["-m", "interactive_dl.search.driver", *arguments], log_of(search))
-    born_s = psutil.Process(pid).create_time()
-    process = _Process(socket.gethostname(), pid, born_s, str(cluster.folder))
+    program = ["-m", "interactive_dl.search.driver", *arguments]
+    started = cluster.start_beside(program, log_of(search))
+    process = _Process(started.host, started.pid, started.created_s, str(cluster.folder))
     folder = words.folder_of(cluster.runs_folder, search)
     (folder / _DRIVER).write_bytes(msgspec.json.encode(process))
 
@@ -226,7 +226,7 @@ def await_driver(cluster: Cluster, runs: Path, search: str) -> None:
     deadline_s = time.monotonic() + _START_S
     note = words.folder_of(runs, search) / OPENING
     while note.exists() or not _has_begun(path):
-        if not is_driven(runs, search) or time.monotonic() > deadline_s:
+        if _is_gone(_process(runs, search)) or time.monotonic() > deadline_s:
             lines = exits.last_lines(cluster.folder / log_of(search), 20)
             shown = "\n".join(f"    {line}" for line in lines)
             raise SearchError(
@@ -238,9 +238,6 @@ def await_driver(cluster: Cluster, runs: Path, search: str) -> None:
 
 def await_end(runs: Path, search: str) -> None:
     """Wait until the process of a search that has ended has let go of its journal."""
-    process = _process(runs, search)
-    if process is None or process.host != socket.gethostname():
-        return
     deadline_s = time.monotonic() + _STOP_S
     while is_driven(runs, search) and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
@@ -261,28 +258,41 @@ def _has_begun(path: Path) -> bool:
 
 
 def is_driven(runs: Path, search: str) -> bool:
-    """Whether a process runs the search; of one on another host that is taken for granted."""
+    """Whether a process runs the search; of one on another host its journal tells."""
     process = _process(runs, search)
-    if process is None:
+    if process is None or _is_gone(process):
         return False
-    if process.host != socket.gethostname():
+    return process.host == socket.gethostname() or not _has_left(runs, search)
+
+
+def _is_gone(process: _Process | None) -> bool:
+    """Whether it has ended, as far as this host can tell."""
+    if process is None:
         return True
+    if process.host != socket.gethostname():
+        return False
     try:
         found = psutil.Process(process.pid)
-        return found.create_time() == process.created_s and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        return True
+    return found.create_time() != process.created_s or found.status() == psutil.STATUS_ZOMBIE
+
+
+def _has_left(runs: Path, search: str) -> bool:
+    """Whether the process of a search has said that it ends, or is silent, says the recorder."""
+    try:
+        return journal.outcome(journal.path_of(runs, words.journal_of(search))) is not None
+    except JournalError:
+        return False  # it is not there yet
 
 
 def _drives(runs: Path, search: str, cluster: Cluster) -> bool:
     """Whether a search runs, on this cluster."""
     process = _process(runs, search)
-    if process is None or not is_driven(runs, search) or process.host != socket.gethostname():
+    if process is None or process.cluster != str(cluster.folder):
         return False
-    if journal.outcome(journal.path_of(runs, words.journal_of(search))) is not None:
-        return False  # its process is about to end
-    command = psutil.Process(process.pid).cmdline()
-    return cluster.id in command
+    # Where it has said how it ends, its process is about to.
+    return is_driven(runs, search) and not _has_left(runs, search)
 
 
 def _process(runs: Path, search: str) -> _Process | None:

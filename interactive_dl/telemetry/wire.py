@@ -15,6 +15,7 @@
                                     Read ──> Part, at once if there is something, or after a while
                                     Send ──> Passed | Refusal
     whoever takes engines away    Vacate ──> Passed
+    who is on another host         Begin ──> Begun | Refusal
 
 A connection is a peer; one that was lost and comes back is another. What a notebook asks carries a
 number that the answer repeats.
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import msgspec
 
+from interactive_dl.telemetry.beside import Started
 from interactive_dl.telemetry.steering import Sent
 
 PROTOCOL = 2
@@ -206,14 +208,39 @@ class Vacate(Message, frozen=True):
     engines: tuple[int, ...]
 
 
+class Begin(Message, frozen=True):
+    """Start a Python program of this package beside the recorder; it outlives it.
+
+    Attributes:
+        request: the number of the question.
+        id: of the wish; one that comes again starts nothing more.
+        words: ``-m``, a module, and its arguments.
+        log: file name in the cluster's folder; appended to.
+    """
+
+    request: int
+    id: str
+    words: tuple[str, ...]
+    log: str
+
+
+class Begun(Message, frozen=True):
+    """The program runs."""
+
+    request: int
+    started: Started
+
+
 class Passed(Message, frozen=True):
     """The command is in the journal and on its way to the run."""
 
     request: int
 
 
-ToRecorder = Hello | Publish | Beat | Bye | Attend | CallRoll | ListRuns | Read | Send | Vacate
-FromRecorder = HelloAck | Refusal | WhoAreYou | Ack | Relay | Roll | RunList | Part | Passed
+ToRecorder = (
+    Hello | Publish | Beat | Bye | Attend | CallRoll | ListRuns | Read | Send | Vacate | Begin
+)
+FromRecorder = HelloAck | Refusal | WhoAreYou | Ack | Relay | Roll | RunList | Part | Passed | Begun
 
 _ENCODER = msgspec.msgpack.Encoder()
 _TO_RECORDER = msgspec.msgpack.Decoder(ToRecorder)

@@ -85,6 +85,20 @@ def test_another_process_attaches(cluster: idl.Cluster) -> None:
     assert all(str(engine.pid) in done.stdout for engine in cluster.engines)
 
 
+def test_a_process_on_another_host_attaches_and_searches(
+    cluster: idl.Cluster, tmp_path: Path
+) -> None:
+    script = tmp_path / "afar.py"
+    script.write_text(_AFAR.format(cluster=cluster.id))
+    told = _output(["srun", "--nodelist=n3", "--immediate=20", sys.executable, str(script)])
+    host, state, *pids, ended, driver = told.splitlines()
+    assert host == "n3"
+    assert state.startswith(f"ready [('{cluster.id}', 'ready', 'login')]")
+    assert set(map(int, pids)) == {engine.pid for engine in cluster.engines}
+    assert (ended, driver) == ("finished", "login")
+    assert idl.Search.attach("afar", cluster=cluster).state == "finished"
+
+
 def test_engines_get_nothing_of_the_hub(cluster: idl.Cluster) -> None:
     names = cluster.client[:].apply_async(_variables).get(timeout=STEP_TIMEOUT_S)
     assert all("IDL_CLUSTER" in own for own in names)
@@ -125,6 +139,18 @@ def test_a_job_that_somebody_cancels_is_told(
     subprocess.run(["scancel", "--name", cluster.id], check=True)
     until(lambda: _in_slurm(cluster) == "CANCELLED", "Slurm knows")
     until(lambda: cluster.state.name == "cancelled", "the state says so", timeout_s=3.0)
+
+
+def test_it_is_stopped_from_another_host(shared: idl.Cluster, until: Callable[..., None]) -> None:
+    if shared.state.name == "stopped":
+        shared.start()
+    idl_ = Path(sys.executable).with_name("idl")
+    words = ["srun", "--nodelist=n3", "--immediate=20", str(idl_), "cluster", "stop", shared.id]
+    assert _output(words) == f"{shared.id} stopped"
+    assert not shared.folder.exists()
+    until(lambda: not _processes.marked(shared.folder), "its processes have ended", timeout_s=5.0)
+    assert shared.state.name == "stopped"
+    assert not _output(["squeue", "--noheader", "--name", shared.id])
 
 
 def test_a_dead_engine_of_one_node_is_replaced(until: Callable[..., None]) -> None:
@@ -184,6 +210,30 @@ def test_a_set_up_that_fails_is_told_with_its_words() -> None:
     with pytest.raises(AllocationError, match=r"FAILED(.|\n)*no such module"):
         broken.start()
     assert broken.state.name == "failed"
+
+
+_AFAR = """
+import os
+import socket
+
+import interactive_dl as idl
+from interactive_dl.search import _launching
+
+
+def objective(trial):
+    return trial.params["x"]
+
+
+cluster = idl.Cluster.attach({cluster!r})
+print(socket.gethostname())
+print(cluster.state.name, [(one.id, one.state, one.host) for one in idl.Cluster.list()])
+print(*cluster.client[:].apply_sync(os.getpid), sep="\\n")
+search = idl.Search(objective, {{"x": idl.uniform(0, 1)}}, metric="loss", name="afar")
+search.start(cluster, trials=2)
+print(search.wait(60.0))
+print(_launching._process(cluster.runs_folder, search.id).host)
+"""
+"""What somebody types on another host."""
 
 
 def _in_slurm(cluster: idl.Cluster) -> str:

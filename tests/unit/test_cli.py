@@ -8,14 +8,20 @@ import pytest
 import interactive_dl
 from interactive_dl import cli
 from interactive_dl.cluster import Cluster, Summary
+from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._doctor import Report
 from interactive_dl.cluster._doctor_checks import Check
+from interactive_dl.cluster._places import Places
 
 
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Ids of clusters that were stopped; one named ``alpha`` has lost its controller."""
     ids: list[str] = []
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    places = Places("alpha", tmp_path)
+    places.create()
+    Description("alpha", "node1", Options(), 0.0).write(places.description)
     known = (Summary("alpha", "failed", 4, "node1", 0.0),)
     monkeypatch.setattr(Cluster, "list", classmethod(lambda cls: known))
     monkeypatch.setattr(Cluster, "stop", lambda self: ids.append(self.id))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from interactive_dl.errors import JournalError
 from interactive_dl.telemetry import events, journal, listing, wire
+from interactive_dl.telemetry.beside import Started
 from interactive_dl.telemetry.exits import Exit
 from interactive_dl.telemetry.journal import package_version
 from interactive_dl.telemetry.recorder._attendance import Attendance
@@ -26,6 +27,7 @@ GRACE_S = 4.0
 GRACE_WITHOUT_MPI_S = 20.0
 """and for so long where MPI tells none of the others of a death."""
 _LOOK_AFTER_S = 1.0
+_OURS = "interactive_dl."
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,6 +39,7 @@ class Recording:
         cluster: folder of the cluster, which journals name as their writer's.
         exits: engines of the cluster that have ended, by id.
         record_exit: notes that an engine is expelled, for ``exits`` to tell.
+        begin: starts a program beside the recorder, from its words and the name of its log.
         now_s: by the clock that later times are of, too; it never goes back.
         wall_s: seconds since the epoch, for the recorder's own records.
     """
@@ -47,12 +50,15 @@ class Recording:
         cluster: str,
         exits: Callable[[], Mapping[int, Exit]],
         record_exit: Callable[[Exit], None],
+        begin: Callable[[Sequence[str], str], Started],
         now_s: float,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._runs = runs
         self._cluster = cluster
         self._exits = exits
+        self._begin = begin
+        self._begun: dict[str, Started] = {}
         self._wall_s = wall_s
         self._ledgers: dict[str, Ledger] = {}
         self._callers: dict[Peer, tuple[Ledger, Speaker]] = {}
@@ -81,6 +87,8 @@ class Recording:
                 return self._pass_on(peer, message)
             case wire.Vacate():
                 return [(peer, wire.Passed(message.request)), *self._vacate(message)]
+            case wire.Begin():
+                return [(peer, self._start(message))]
             case wire.ListRuns(request=request):
                 return [(peer, wire.RunList(request, listing.summaries(self._runs)))]
             case wire.Bye():
@@ -169,6 +177,23 @@ class Recording:
             return []
         reason = f"engine {speaker.engine} is heard again"
         return self._tell(ledger, events.StateChanged("running", reason))
+
+    # -- programs ---------------------------------------------------------------------------------
+
+    def _start(self, message: wire.Begin) -> wire.Message:
+        known = self._begun.get(message.id)
+        if known is None:
+            module = message.words[1] if message.words[:1] == ("-m",) else ""
+            if not module.startswith(_OURS):
+                reason = (
+                    f"Programs of {_OURS}* are started here, but got {' '.join(message.words)}."
+                )
+                return wire.Refusal(reason, message.request)
+            try:
+                known = self._begun[message.id] = self._begin(message.words, message.log)
+            except OSError as error:
+                return wire.Refusal(f"{' '.join(message.words)}: {error}", message.request)
+        return wire.Begun(message.request, known)
 
     # -- commands ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from interactive_dl.telemetry import exits, wire
+from interactive_dl.telemetry import beside, exits, wire
 from interactive_dl.telemetry.journal import package_version
 from interactive_dl.telemetry.recorder._recording import Outgoing, Recording
 
@@ -65,6 +65,7 @@ def serve(endpoint: str, keys: Keys, *, folder: Path, runs: Path) -> None:
         str(folder),
         lambda: exits.exits(folder),
         functools.partial(exits.record_exit, folder),
+        functools.partial(beside.start_in_own, folder),
         time.monotonic(),
     )
     _LOG.info("Recording into %s, listening on %s.", runs, endpoint)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from interactive_dl.telemetry import events, journal, wire
+from interactive_dl.telemetry.beside import Started
 from interactive_dl.telemetry.exits import Exit
 from interactive_dl.telemetry.recorder._recording import (
     GRACE_S,
@@ -32,6 +33,7 @@ class Scene:
         self.runs = runs
         self.now_s = 100.0
         self.exits: dict[int, Exit] = {}
+        self.programs: list[tuple[str, ...]] = []
         self.recording = self.restarted()
 
     def restarted(self) -> Recording:
@@ -43,10 +45,15 @@ class Scene:
             "cluster",
             lambda: self.exits,
             lambda ended: self.exits.update({ended.engine: ended}),
+            self._begin,
             self.now_s,
             lambda: self.now_s,
         )
         return self.recording
+
+    def _begin(self, words: Sequence[str], log: str) -> Started:
+        self.programs.append((*words, log))
+        return Started("here", 4000 + len(self.programs), self.now_s)
 
     def say(self, peer: bytes, message: wire.ToRecorder) -> list[Outgoing]:
         return self.recording.handle(peer, message, self.now_s)
@@ -417,3 +424,17 @@ def test_an_engine_that_leaves_without_a_last_word_is_named(scene: Scene) -> Non
     (lost,) = scene.told()
     assert isinstance(lost, events.Ended)
     assert lost.reason == "engine 0 left without a last word"
+
+
+def test_a_program_of_ours_is_started_beside_it_once(scene: Scene) -> None:
+    wish = wire.Begin(1, "w1", ("-m", "interactive_dl.search.driver", "--x"), "search.log")
+    first, again = scene.say(NOTEBOOK, wish), scene.say(NOTEBOOK, wish)
+    assert first == again == [(NOTEBOOK, wire.Begun(1, Started("here", 4001, scene.now_s)))]
+    assert scene.programs == [("-m", "interactive_dl.search.driver", "--x", "search.log")]
+
+
+@pytest.mark.parametrize("words", [("-m", "http.server"), ("-c", "interactive_dl."), ()])
+def test_other_programs_are_not_started(scene: Scene, words: tuple[str, ...]) -> None:
+    [(_, answer)] = scene.say(NOTEBOOK, wire.Begin(1, "w1", words, "x.log"))
+    assert isinstance(answer, wire.Refusal)
+    assert not scene.programs
