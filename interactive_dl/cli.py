@@ -19,6 +19,7 @@ from interactive_dl.cluster import replay
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 from interactive_dl.cluster.slurm import profile
 from interactive_dl.cluster.slurm.request import request_of
+from interactive_dl.cluster.ssh.request import options_of
 from interactive_dl.errors import InteractiveDLError
 from interactive_dl.telemetry.journal import runs_folder
 
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("words", nargs=argparse.REMAINDER, help="the script's own arguments")
     run.set_defaults(run=_run)
 
-    site = commands.add_parser("profile", help="what Slurm is asked for where a call says nothing")
+    site = commands.add_parser("profile", help="what a cluster asks for where a call says nothing")
     site.set_defaults(run=_profile)
 
     runs = commands.add_parser("runs", help="the runs that have a journal")
@@ -154,10 +155,12 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
 def _profile(_chosen: argparse.Namespace) -> int:
     """Each option of the profiles of site and user, and where it comes from."""
     paths = profile.files()
-    found = profile.layers(paths, {})
-    request_of(profile.merged(found))
+    found = {table: profile.layers(paths, {}, table) for table in profile.TABLES}
+    request_of(profile.merged(found["slurm"]))
+    options_of(profile.merged(found["ssh"]))
+    shown = {table: profile.shown(layers) for table, layers in found.items()}
     print(
-        profile.shown(found)
+        "\n".join(f"[{table}]\n{options}" for table, options in shown.items() if options)
         or f"No profile sets an option. Looked for: {', '.join(map(str, paths))}"
     )
     return 0

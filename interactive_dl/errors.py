@@ -13,7 +13,8 @@
     │   ├── WorldSizeError           an MPI world of the wrong size, or ids that are not ranks
     │   ├── RequestError             options that no cluster or scheduler has
     │   ├── AllocationError          a scheduler's job does not come to run, or has ended
-    │   │   └── AllocationRefusedError
+    │   │   ├── AllocationRefusedError
+    │   │   └── UnfitHostsError      hosts that ssh does not reach, or that lack something
     │   ├── SchedulerError           the scheduler does not answer
     │   └── HealError
     ├── GroupError                   a group of engines could not be formed
@@ -110,6 +111,10 @@ class AllocationError(ClusterError):
 
 class AllocationRefusedError(AllocationError):
     """The scheduler does not take the job."""
+
+
+class UnfitHostsError(AllocationError):
+    """Hosts that ssh does not reach, or that lack what engines need."""
 
 
 class SchedulerError(ClusterError):

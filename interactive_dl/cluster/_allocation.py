@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _KINDS = {
     "local": "interactive_dl.cluster._local:LocalAllocation",
     "slurm": "interactive_dl.cluster.slurm._allocation:SlurmAllocation",
+    "ssh": "interactive_dl.cluster.ssh._allocation:SSHAllocation",
 }
 SURVIVED = (
     "The other engines live on. Type: cluster.heal() to replace the dead, or cluster.restart()."

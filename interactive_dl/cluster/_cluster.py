@@ -51,9 +51,9 @@ class Cluster:
     another one. In a notebook ``%%px`` runs on all engines right after ``start()``.
 
     Args:
-        where: ``local``; or ``slurm``, for nodes of a computing centre; or a number, for as many
-            engines on this machine.
-        engines: how many on this machine (default: 4); with a scheduler, its options tell.
+        where: ``local``; or ``slurm``, for nodes of a computing centre; or ``ssh``, for hosts that
+            ssh reaches; or a number, for as many engines on this machine.
+        engines: how many on this machine (default: 4); elsewhere the options of the request tell.
         cluster_id: letters, digits, ``.``, ``_``, ``-``; by default a new one.
         threads_per_engine: compute threads of each; by default the cores divided among them.
         binding: ``auto`` gives each engine cores of its own where there are enough.
@@ -68,7 +68,8 @@ class Cluster:
             nodes, engines_per_node, cpus_per_engine, gpus_per_engine, mem_gb, walltime_min,
             warn_min, launcher, restart, partition, account, qos, constraint, reservation, setup,
             extra_directives, omit_directives, interface; ``cluster.slurm.request.Request`` says
-            what they mean.
+            what they mean. Or of hosts: hosts, engines_per_host, restart, setup, interface,
+            ssh_options; ``cluster.ssh.request.Request``.
 
     Raises:
         RequestError: an unknown place or option, or a value that makes no sense.

@@ -24,7 +24,7 @@ class Options:
         start_timeout_s: how long engines may take to register.
         environment: variables for controller and engines, over everything else.
         runs: folder of the journals.
-        where: the kind of allocation: ``local`` or ``slurm``.
+        where: the kind of allocation: ``local``, ``slurm`` or ``ssh``.
         collectives: what connects the engines: ``mpi`` or ``gloo``.
         request: what is asked of a scheduler, complete.
     """

@@ -67,9 +67,8 @@ def starts_again_whole(places: Places) -> bool:
 
 
 def _world(places: Places) -> World | None:
-    """What a job's steward says, where there is one."""
-    job = Description.read(places.description).job
-    return World.read(places.folder, job) if job else None
+    """What a steward says, where there is one."""
+    return World.read(places.folder, Description.read(places.description).job)
 
 
 def deaths(places: Places, registered: Registered) -> tuple[Death, ...]:

@@ -1,6 +1,6 @@
 """Defaults of a site and of a user, under what a call says.
 
-A profile is a TOML file whose table ``[slurm]`` has options of a request:
+A profile is a TOML file whose tables ``[slurm]`` and ``[ssh]`` have options of a request:
 
     [slurm]
     partition = "gpu"
@@ -22,7 +22,7 @@ from typing import Any
 
 from interactive_dl.errors import RequestError
 
-_TABLE = "slurm"
+TABLES = ("slurm", "ssh")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,15 @@ def files(variables: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     return Path(site), Path(home) / "interactive_dl" / "profile.toml"
 
 
-def layers(paths: tuple[Path, ...], call: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """What each profile that exists says, then the call: later ones win.
+def layers(
+    paths: tuple[Path, ...], call: Mapping[str, Any], table: str = "slurm"
+) -> tuple[Layer, ...]:
+    """What a table of each profile that exists says, then the call: later ones win.
 
     Raises:
         RequestError: a profile is no TOML, or has other tables.
     """
-    return (*(_read(path) for path in paths if path.exists()), Layer("call", call))
+    return (*(_read(path, table) for path in paths if path.exists()), Layer("call", call))
 
 
 def merged(found: tuple[Layer, ...]) -> dict[str, Any]:
@@ -67,14 +69,15 @@ def shown(found: tuple[Layer, ...]) -> str:
     return "\n".join(f"{name:<{width}} = {options[name]!r}  ({sources[name]})" for name in options)
 
 
-def _read(path: Path) -> Layer:
+def _read(path: Path, table: str) -> Layer:
     try:
         tables = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"A profile is a TOML file, but {path} is not: {error}.") from error
-    if unknown := sorted(set(tables) - {_TABLE}):
+    if unknown := sorted(set(tables) - set(TABLES)):
+        known = " and ".join(f"[{name}]" for name in TABLES)
         raise RequestError(
-            f"A profile has a table [{_TABLE}] and nothing else, but {path} has"
-            f" {', '.join(unknown)}. Write the options under [{_TABLE}]."
+            f"A profile has the tables {known} and nothing else, but {path} has"
+            f" {', '.join(unknown)}. Write the options under [{table}]."
         )
-    return Layer(str(path), tables.get(_TABLE, {}))
+    return Layer(str(path), tables.get(table, {}))

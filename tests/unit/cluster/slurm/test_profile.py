@@ -30,6 +30,17 @@ def test_a_call_is_over_the_user_and_the_user_over_the_site(paths: tuple[Path, P
         assert f"#SBATCH {line}\n" in script
 
 
+def test_hosts_may_be_named_in_a_table_of_their_own(paths: tuple[Path, Path]) -> None:
+    site, user = paths
+    site.write_text('[slurm]\nnodes = 8\n[ssh]\nhosts = ["n1", "n2:4"]\nengines_per_host = 3\n')
+    user.write_text("[ssh]\nengines_per_host = 2\n")
+    assert Cluster("ssh").size == 6
+    assert Cluster("ssh", hosts=["n1"]).size == 2
+    user.write_text("[ssh]\nnodes = 2\n")
+    with pytest.raises(RequestError, match="got nodes"):
+        cli.parser().parse_args(["profile"]).run(None)
+
+
 def test_idl_profile_says_where_each_option_comes_from(
     paths: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,11 +48,14 @@ def test_idl_profile_says_where_each_option_comes_from(
     assert cli.main(["profile"]) == 0
     assert f"Looked for: {site}, {user}" in capsys.readouterr().out
     site.write_text('[slurm]\npartition = "cpu"\nqos = "x"\n')
-    user.write_text('[slurm]\nqos = "y"\n')
+    user.write_text('[slurm]\nqos = "y"\n[ssh]\nhosts = ["n1"]\n')
     assert cli.main(["profile"]) == 0
     assert capsys.readouterr().out.splitlines() == [
+        "[slurm]",
         f"partition = 'cpu'  ({site})",
         f"qos       = 'y'  ({user})",
+        "[ssh]",
+        f"hosts = ['n1']  ({user})",
     ]
 
 

@@ -1,0 +1,34 @@
+"""What runs on each host at the other end of an ssh connection.
+
+    python -m interactive_dl.cluster.ssh.host look WORDS    says what the host sees, and ends
+    python -m interactive_dl.cluster.ssh.host guard WORDS   keeps the host clean
+
+Its lines begin with ``SIGN``: shells print what they like before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SIGN = "interactive_dl: "
+
+
+def look_command(mark: Path, address: str, port: int, token: str) -> Sequence[str]:
+    """Whether this host sees a file and reaches another host.
+
+    Args:
+        mark: the file, which holds ``token``.
+        address, port, token: of a ``slurm.preflight`` listener on the notebook's host.
+    """
+    return ("python", "-m", __name__, "look", str(mark), address, str(port), token)
+
+
+def guard_command(folder: Path, scratch: Path) -> Sequence[str]:
+    """Look after what a cluster runs on this host.
+
+    Args:
+        folder: the cluster's.
+        scratch: folder on this host, which it makes and removes.
+    """
+    return ("python", "-m", __name__, "guard", str(folder), str(scratch))
