@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from interactive_dl.cluster import Cluster
 from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Ranks, fitting, launcher
 from interactive_dl.cluster.slurm.request import request_of
 from interactive_dl.errors import RequestError
+from interactive_dl.telemetry.commands import ENDS_ALL
 
 SIX = Ranks(nodes=2, per_node=3, cpus=4, bind=False)
 PINNED = Ranks(nodes=2, per_node=3, cpus=4, bind=True)
@@ -44,6 +49,28 @@ def test_slurm_itself_starts_ranks_that_all_end_with_one() -> None:
     assert {"--mpi=pmix", "--kill-on-bad-exit=1", "--quit-on-interrupt"} <= set(command)
     assert {"--nodes=1", "--nodelist=n3"} <= set(pmix.placed(command, ["n3"], 3))
     assert not pmix.survives(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "starts", "all_end"),
+    [
+        ({}, "-- mpiexec -n 4 ", False),
+        ({"launcher": "srun:pmix"}, "-- srun -n 4 --overlap --mpi=pmix ", True),
+        ({"launcher": "srun:pmix", "collectives": "gloo"}, "--overlap --mpi=none ", False),
+    ],
+)
+def test_a_job_script_shows_what_starts_the_engines(
+    options: dict[str, Any],
+    starts: str,
+    all_end: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("IDL_SITE_PROFILE", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    script = Cluster("slurm", nodes=2, engines_per_node=2, **options).job_script()
+    assert starts in script
+    assert (f"export {ENDS_ALL}=1" in script) == all_end
 
 
 def test_launchers_are_told_by_the_mpi_that_they_fit() -> None:

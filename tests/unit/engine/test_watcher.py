@@ -1,0 +1,50 @@
+"""How the process that watches an engine ends: its exit code says who else is to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interactive_dl.engine import __main__ as watcher
+from interactive_dl.telemetry import exits
+from interactive_dl.telemetry.commands import ENDS_ALL
+
+
+def _watch(monkeypatch: pytest.MonkeyPatch, folder: Path, engine_ends: str, *words: str) -> int:
+    """The exit code of a watcher whose engine is a small program."""
+
+    def start(_options: Any, _engine: int, pipe: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", engine_ends], pass_fds=[pipe])
+
+    monkeypatch.setattr(watcher, "_start_engine", start)
+    monkeypatch.setattr(watcher, "_forward_signals", lambda _child: None)
+    return watcher.main(["--folder", str(folder), "--world", "4,5", *words])
+
+
+@pytest.mark.parametrize(
+    ("engine_ends", "code"),
+    [
+        ("", 0),
+        ("import os; os._exit(3)", 1),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 1),
+    ],
+)
+def test_where_slurm_has_started_them_a_death_ends_all(
+    engine_ends: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(ENDS_ALL, "1")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert _watch(monkeypatch, tmp_path, engine_ends) == code
+    assert list(exits.exits(tmp_path)) == [5]
+
+
+def test_under_mpiexec_a_death_is_for_mpi_to_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(ENDS_ALL, raising=False)
+    assert _watch(monkeypatch, tmp_path, "import os; os._exit(3)") == 0
+    assert _watch(monkeypatch, tmp_path, "", "--id", "7") == 1
