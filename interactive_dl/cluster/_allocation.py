@@ -114,6 +114,10 @@ class Allocation(Protocol):
         """The state of a cluster, where all that its engines tell is ``engines``."""
         ...
 
+    def can_leave(self) -> bool:
+        """Whether what runs on its engines can still write a checkpoint."""
+        ...
+
     def world(self) -> tuple[int, ...]:
         """Ids of the engines that are there or about to come, by rank; empty before it is known."""
         ...

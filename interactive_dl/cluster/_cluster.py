@@ -508,7 +508,7 @@ class Cluster:
         try:
             described, engines = await _renewal.open_room(follow_on, client, self._places, options)
             gone = tuple(engine for engine in exits.births(folder) if engine not in engines)
-            if set(gone) & set(client.ids):
+            if set(gone) & set(client.ids) and self._allocation.can_leave():
                 await _renewal.clear(self._places, self.runs_folder, gone)
             _renewal.give_back(self._places, gone)
         except asyncio.CancelledError:

@@ -125,6 +125,9 @@ class LocalAllocation:
     def state(self, engines: State) -> State:
         return engines
 
+    def can_leave(self) -> bool:
+        return True
+
     def world(self) -> tuple[int, ...]:
         return exits.world(self._places.folder)
 

@@ -3,7 +3,9 @@
     python -m deploy.virtual --nodes 3 python tests/benchmarks/drills.py [--count N]
 
 Three engines on three nodes train. A rank is killed, or a node is cut off the network, or a node is
-drained and a rank killed. The training must go on from its last checkpoint, on what is left.
+drained and a rank killed: the training must go on from its last checkpoint, on what is left. Or the
+node is cut off from which the job is looked after, or the job makes room for another: then somebody
+types ``cluster.renew()`` as soon as the state says so, and the training must go on.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -35,7 +37,10 @@ from tests.deploy.trainings import training  # noqa: E402
 
 DOCS = ROOT / "docs"
 COMMAND = ".venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py"
-KINDS = ("a rank is killed", "a node is cut off", "a node is drained, then a rank is killed")
+DRAINED = "a node is drained, then a rank is killed"
+CUT_OFF = {"a node is cut off": "n2", "the first node is cut off, and somebody renews": "n1"}
+MAKES_ROOM = "the job makes room for another, and somebody renews"
+KINDS = ("a rank is killed", *CUT_OFF, DRAINED, MAKES_ROOM)
 TIMEOUT_S = 120.0
 NODE = "n2"
 
@@ -45,7 +50,8 @@ class Drill(NamedTuple):
 
     Attributes:
         kind: of ``KINDS``.
-        named_s: until the cluster's state named rank or node; of a drain, until it named that.
+        named_s: until the cluster's state named rank or node, or said that the job makes room; of a
+            drain, until it named that.
         resumed_s: from the blow until the training had begun again on other engines.
         trained_s: from the blow until it had trained an epoch more.
         engines: how many it went on with.
@@ -64,9 +70,9 @@ class Drill(NamedTuple):
     stopped_s: float
 
 
-def link(state: str) -> None:
-    """Take the node off the network, or put it back."""
-    set_link(json.loads(os.environ[NETWORKS_VARIABLE])[NODE], state)  # type: ignore[arg-type]
+def link(node: str, state: Literal["up", "down"]) -> None:
+    """Take a node off the network, or put it back."""
+    set_link(json.loads(os.environ[NETWORKS_VARIABLE])[node], state)
 
 
 def until(condition: Callable[[], Any], what: str) -> float:
@@ -87,7 +93,8 @@ def until(condition: Callable[[], Any], what: str) -> float:
 def trained(folder: Path) -> Iterator[tuple[idl.Cluster, Run]]:
     """Three engines that train, and have written a checkpoint."""
     checkpoint = folder / "drill.keras"
-    cluster = idl.Cluster("slurm", nodes=3, walltime_min=10, runs=folder / "runs").start()
+    request = {"nodes": 3, "walltime_min": 10, "qos": "yielding"}
+    cluster = idl.Cluster("slurm", runs=folder / "runs", **request).start()
     try:
         cell = training("drill", str(checkpoint), samples=480)
         cluster.client[:].execute(cell, block=False)
@@ -103,7 +110,8 @@ def drill(kind: str) -> Drill:
     """Strike once."""
     with tempfile.TemporaryDirectory(prefix="idl-drill-") as folder:  # noqa: SIM117 - in turn
         with trained(Path(folder)) as (cluster, run):
-            struck_s, named_s = strike(kind, cluster)
+            struck_s, named_s = strike(kind, cluster, run)
+            renew(kind, cluster)
             until(lambda: cluster.runs["drill"].id != run.id, f"{kind}: it begins again")
             resumed_s = time.monotonic() - struck_s
             again = cluster.runs["drill"]
@@ -113,23 +121,27 @@ def drill(kind: str) -> Drill:
             assert started is not None
             lost = run.history.epoch - started.first_epoch
             mend(kind)
-            left = orphans(cluster)
+            left = orphans(cluster, CUT_OFF.get(kind, NODE))
             began_s = time.monotonic()
             cluster.stop()
             stopped_s = time.monotonic() - began_s
     return Drill(kind, named_s, resumed_s, trained_s, len(started.engines), lost, left, stopped_s)
 
 
-def strike(kind: str, cluster: idl.Cluster) -> tuple[float, float]:
+def strike(kind: str, cluster: idl.Cluster, run: Run) -> tuple[float, float]:
     """When, by the monotonic clock, and for how long nobody knew."""
     named: float | None = None
-    if kind == KINDS[2]:
+    if kind == DRAINED:
         drills.drain(NODE)
         named = until(lambda: f"{NODE} is drain" in cluster.state.reason, "the drain is named")
     struck_s = time.monotonic()
-    if kind == KINDS[1]:
-        link("down")
-        named = until(lambda: f"from {NODE}" in cluster.state.reason, "the node is named")
+    if kind in CUT_OFF:
+        link(CUT_OFF[kind], "down")
+        named = until(lambda: f"from {CUT_OFF[kind]}" in cluster.state.reason, "the node is named")
+    elif kind == MAKES_ROOM:
+        drills.displace(NODE)
+        named = until(lambda: "makes room" in cluster.state.reason, "it is said")
+        until(lambda: run.history.ended, "the run lets go")
     else:
         drills.kill(cluster, 0)
         seen = until(lambda: "SIGKILL" in cluster.state.reason, "the death is named")
@@ -137,20 +149,29 @@ def strike(kind: str, cluster: idl.Cluster) -> tuple[float, float]:
     return struck_s, named
 
 
+def renew(kind: str, cluster: idl.Cluster) -> None:
+    """As a person does who reads the state."""
+    if kind == MAKES_ROOM:
+        until(lambda: cluster.state.name == "pre-empted", "it has made room")
+        cluster.renew()
+    elif "renews" in kind:
+        cluster.renew(nodes=2)
+
+
 def mend(kind: str) -> None:
     """Give the node back to Slurm."""
-    if kind == KINDS[1]:
-        link("up")
-    elif kind == KINDS[2]:
+    if kind in CUT_OFF:
+        link(CUT_OFF[kind], "up")
+    elif kind == DRAINED:
         drills.undrain(NODE)
 
 
-def orphans(cluster: idl.Cluster) -> int:
+def orphans(cluster: idl.Cluster, node: str) -> int:
     """Processes on the node of engines that the cluster has no more; they may take a while."""
-    if any(one.host == NODE for one in cluster.engines):
+    if any(one.host == node for one in cluster.engines if one.state != "dead"):
         return 0  # it has engines again, and they are whom one finds there
     deadline_s = time.monotonic() + TIMEOUT_S
-    while (found := drills.orphans(NODE)) and time.monotonic() < deadline_s:
+    while (found := drills.orphans(node)) and time.monotonic() < deadline_s:
         time.sleep(0.2)
     return len(found)
 
@@ -202,7 +223,8 @@ def write(measured: list[Drill], failed: list[str]) -> None:
         " epoch of 1 s. Times are from the blow, median / most.\n\n"
         f"{text}\n\n"
         "Most of the time until the training begins again is the start of three or two engines with"
-        " TensorFlow on this machine.\n"
+        " TensorFlow on this machine; of a job that makes room, also the grace that it has, and the"
+        " other job.\n"
     )
 
 
@@ -210,11 +232,15 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10, help="drills of each kind")
+    parser.add_argument("--kind", default="", help="only those with this word")
+    options = parser.parse_args()
+    kinds = [kind for kind in KINDS if options.kind in kind]
     measured, failed = [], []
+    drills.let_jobs_make_room()
     with tempfile.TemporaryDirectory(prefix="idl-ipython-") as ipython:
         os.environ["IPYTHONDIR"] = ipython
-        for number in range(parser.parse_args().count):
-            for kind in KINDS:
+        for number in range(options.count):
+            for kind in kinds:
                 try:
                     measured.append(drill(kind))
                     print(f"{number + 1}: {measured[-1]}", flush=True)
@@ -222,7 +248,10 @@ def main() -> None:
                     failed.append(f"{kind}: {error}")
                     print(f"{number + 1}: {failed[-1]}", flush=True)
                     mend(kind)
-    write(measured, failed)
+    if len(kinds) == len(KINDS):
+        write(measured, failed)
+    else:
+        print(table(measured))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,19 @@ def undrain(node: str) -> None:
     _run("scontrol", "update", f"nodename={node}", "state=resume")
 
 
+def let_jobs_make_room() -> None:
+    """Those with the quality of service ``yielding``, after some seconds, for ``urgent`` ones."""
+    accounting("add qos yielding set GraceTime=5")
+    accounting("add qos urgent set Preempt=yielding")
+    accounting("modify user root set qos+=yielding,urgent")
+
+
+def displace(node: str) -> None:
+    """Hand in an urgent job that wants all of a node, for a moment."""
+    words = ["--qos=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null"]
+    _run("sbatch", *words, "--wrap=true")
+
+
 def accounting(words: str) -> None:
     """Change who may use what."""
     _run("sacctmgr", "--immediate", "--quiet", *words.split())

@@ -20,9 +20,7 @@ Until = Callable[..., None]
 @pytest.fixture(scope="module", autouse=True)
 def qualities_of_service() -> Iterator[None]:
     """One whose jobs make room for those of another, after some seconds."""
-    drills.accounting("add qos yielding set GraceTime=5")
-    drills.accounting("add qos urgent set Preempt=yielding")
-    drills.accounting("modify user root set qos+=yielding,urgent")
+    drills.let_jobs_make_room()
     yield
     drills.accounting("delete qos urgent,yielding")
 
@@ -100,8 +98,7 @@ def test_a_training_goes_on_after_deaths_on_what_is_left_of_its_allocation(
 
 
 def _it_makes_room_for_another_job(cluster: idl.Cluster, run: Run, until: Until) -> None:
-    words = ["sbatch", "--qos=urgent", "--nodelist=n1", "--exclusive", "--output=/dev/null"]
-    subprocess.run([*words, "--wrap=true"], check=True)
+    drills.displace("n1")
     until(lambda: run.history.ended, "the run stops", timeout_s=10.0)
     _assert_left_in_order(run, "makes room for another, and ends in")
     assert cluster.state.name == "ready"

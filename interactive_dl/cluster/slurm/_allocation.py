@@ -30,6 +30,7 @@ from interactive_dl.cluster.slurm import (
 )
 from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Launcher, Ranks
 from interactive_dl.cluster.slurm.request import Request, request_of
+from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.cluster.slurm.steward import launch_agent, steward_command
 from interactive_dl.cluster.slurm.watching import WATCH
 from interactive_dl.cluster.slurm.worlds import World
@@ -51,7 +52,7 @@ _LOG = logging.getLogger("interactive_dl.cluster")
 _POLL_S = 0.05
 _LOOK_S = 0.2
 _POLITE_S = 3.0
-_END_S = 15.0
+_END_S = 30.0
 _SHOWN_LINES = 8
 _RESTART = "Type: cluster.restart()"
 _RENEW = "Type: cluster.renew() to go on from the last checkpoints, or cluster.restart()"
@@ -99,7 +100,11 @@ class SlurmAllocation:
         return commands.listen_address(self._request.interface)
 
     def job_script(self) -> str:
+        return self._script(())
+
+    def _script(self, more_directives: Sequence[str]) -> str:
         request, options = self._request, self._options
+        request = replace(request, extra_directives=(*request.extra_directives, *more_directives))
         return script.job_script(
             request,
             name=self._places.cluster_id,
@@ -137,7 +142,7 @@ class SlurmAllocation:
         self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
         file = self._places.folder / "job.sh"
-        file.write_text(self.job_script())
+        file.write_text(self._script(_avoided(described.job)))
         submitting = asyncio.create_task(asyncio.to_thread(commands.submit, file))
         try:
             self._job = await asyncio.shield(submitting)
@@ -204,6 +209,8 @@ class SlurmAllocation:
         job = WATCH.job(self._job)
         if job is not None and job.is_over:
             return self._ended(job)
+        if job is not None and (headless := jobs.headless_words(job)):
+            return State("degraded", headless)
         world = World.read(self._places.folder, self._job)
         if world is not None and world.stage in ("restarting", "over"):
             return State("degraded" if world.stage == "restarting" else "failed", world.reason)
@@ -213,6 +220,13 @@ class SlurmAllocation:
             said = jobs.granted_words(job)
             return State("ready", f"{said} {world.reason if world else ''}".strip())
         return engines
+
+    def can_leave(self) -> bool:
+        job = WATCH.job(self._job)
+        if job is None:
+            return True
+        # Without the first node MPI's others wait for it.
+        return not job.is_over and not (self._has_mpi and jobs.headless_words(job))
 
     def _move_with_the_cluster(self) -> None:
         """Another process may have renewed the allocation."""
@@ -323,6 +337,8 @@ def _cancel(job: int) -> None:
     is_killed = False
     while not _is_gone(job):
         waited_s = time.monotonic() - began_s
+        if is_killed and _is_out_of_reach(job):
+            return
         if waited_s > _END_S:
             raise SchedulerError(
                 f"Job {job} was cancelled, but has not ended within {_END_S:g} s. Type: scontrol"
@@ -332,6 +348,24 @@ def _cancel(job: int) -> None:
             commands.cancel(job, kill=True)
             is_killed = True
         time.sleep(_LOOK_S)
+
+
+def _avoided(former: int) -> list[str]:
+    """Directives that keep a follow-on off the node from which the job before was looked after,
+    where that is lost: Slurm may not have noticed yet.
+    """
+    job = WATCH.job(former)
+    return [] if job is None or not jobs.headless_words(job) else [f"--exclude={job.first}"]
+
+
+def _is_out_of_reach(job: int) -> bool:
+    """Whether it has ended but for nodes that do not answer: Slurm ends it there once they do."""
+    found = commands.listing([job]).get(job)
+    if found is None or found.state != "COMPLETING":
+        return False
+    silence = Silence(commands.slurmd_places(commands.node_names(found.nodes)))
+    silence.look()
+    return bool(silence.places) and all(silence.look().values())
 
 
 def _is_gone(job: int) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from interactive_dl.cluster._values import State
 
-LISTING_FORMAT = "%i|%T|%r|%S|%e|%L|%N"
+LISTING_FORMAT = "%i|%T|%r|%S|%e|%L|%B|%N"
 """Format of squeue for ``parse``: one line for each job, the same in every version of Slurm."""
 
 NODES_FORMAT = "%N|%T|%E"
@@ -49,6 +49,7 @@ _CAUSES = {
     "OUT_OF_MEMORY": "it used more memory than it had asked for (mem_gb)",
     "COMPLETED": "all engines have left",
 }
+_NAMED_S = 1.5
 _TIMED_OUT = frozenset({"TIMEOUT", "DEADLINE"})
 _LIVING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 _TO_COME = frozenset(
@@ -72,6 +73,9 @@ class Job:
             there is no limit.
         nodes: its nodes, such as ``n[1-2]``.
         unfit: those on which Slurm starts nothing any more, with its words for each.
+        first: the one that it was started on; empty before that.
+        silent_s: for how many seconds that one has not answered; 0 if it does.
+        is_headless: whether it goes on without that one.
     """
 
     id: int
@@ -81,6 +85,9 @@ class Job:
     left_s: float | None = None
     nodes: str = ""
     unfit: Mapping[str, str] = field(default_factory=dict)
+    first: str = ""
+    silent_s: float = 0.0
+    is_headless: bool = False
 
     @property
     def is_granted(self) -> bool:
@@ -101,7 +108,7 @@ def parse(text: str, now: datetime) -> dict[int, Job]:
         now: local time, as Slurm's times are.
     """
     split = (line.strip().split("|") for line in text.splitlines())
-    jobs = [_job(now, *fields) for fields in split if len(fields) == 7 and fields[0].isdigit()]
+    jobs = [_job(now, *fields) for fields in split if len(fields) == 8 and fields[0].isdigit()]
     return {job.id: job for job in jobs}
 
 
@@ -141,13 +148,15 @@ def _job(
     starts: str,
     ends: str,
     left: str,
+    first: str,
     nodes: str,
 ) -> Job:
     starts_at = starts if starts[:1].isdigit() else ""
     left_s = left_seconds(left)
     if left_s is not None and ends[:1].isdigit():
         left_s = min(left_s, _seconds_to(ends, now))
-    return Job(int(number), state, reason, starts_at, left_s, nodes)
+    first = first if nodes and first != "n/a" else ""
+    return Job(int(number), state, reason, starts_at, left_s, nodes, first=first)
 
 
 def _seconds_to(time: str, now: datetime) -> float:
@@ -211,6 +220,25 @@ def granted_words(job: Job) -> str:
     unfit = ", ".join(f"{node} is {words}" for node, words in job.unfit.items())
     shown = f" {unfit}: Slurm starts nothing more there." if unfit else ""
     return f"Job {job.id} on {job.nodes}, {left}.{shown}"
+
+
+def headless_words(job: Job) -> str:
+    """That a running job has nobody who looks after its engines, and what to do; empty if it has.
+
+    Args:
+        job: with what is known of its first node.
+    """
+    if job.is_headless:
+        said = f"Slurm has taken {job.first} from job {job.id}"
+    elif job.silent_s > _NAMED_S:
+        said = f"No answer from {job.first} for {duration(job.silent_s)}"
+    else:
+        return ""
+    return (
+        f"{said}, from which its engines are started and looked after: they are neither started"
+        " again nor warned before the end. Type: cluster.renew() to go on from the last checkpoints"
+        " on other nodes."
+    )
 
 
 def duration(seconds: float) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.jobs import Job
+from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.errors import SchedulerError
 
 _LOG = logging.getLogger("interactive_dl.cluster")
@@ -32,16 +33,55 @@ class Pace:
         return Pace(min(self.pause_s * _SLOWER, most_s))
 
 
+class Looking:
+    """squeue, and whether the first node of each running job answers: its steward is there.
+
+    Args:
+        listing: asks squeue.
+        silence: what asks a node.
+    """
+
+    def __init__(
+        self,
+        listing: Callable[[Collection[int]], dict[int, Job]] = commands.listing,
+        silence: Callable[[str], Silence] = lambda node: Silence(commands.slurmd_places([node])),
+    ) -> None:
+        self._listing = listing
+        self._silence = silence
+        self._firsts: dict[int, tuple[str, Silence]] = {}
+
+    def __call__(self, ids: Collection[int]) -> dict[int, Job]:
+        """The jobs as they are.
+
+        Raises:
+            SchedulerError: Slurm does not answer.
+        """
+        found = self._listing(ids)
+        running = [job for job in found.values() if job.state == "RUNNING" and job.first]
+        self._firsts = {job.id: self._first(job) for job in running}
+        for job in running:
+            first, silence = self._firsts[job.id]
+            found[job.id] = replace(
+                job,
+                first=first,
+                silent_s=silence.longest_s(),
+                is_headless=first not in commands.node_names(job.nodes),
+            )
+        return found
+
+    def _first(self, job: Job) -> tuple[str, Silence]:
+        """Slurm names another one where it has taken the first from the job."""
+        return self._firsts.get(job.id) or (job.first, self._silence(job.first))
+
+
 class Watch:
     """Looks at jobs in a thread of its own, which lives while there are jobs to look at.
 
     Args:
-        look: asks Slurm; by default squeue.
+        look: asks Slurm.
     """
 
-    def __init__(
-        self, look: Callable[[Collection[int]], Mapping[int, Job]] = commands.listing
-    ) -> None:
+    def __init__(self, look: Callable[[Collection[int]], Mapping[int, Job]]) -> None:
         self._look = look
         self._change = threading.Condition()
         self._jobs: dict[int, Job | None] = {}
@@ -113,11 +153,12 @@ class Watch:
                     now = found.get(number) or Job(number, "")
                     before = self._jobs[number]
                     changed |= before is None or before.state != now.state
+                    changed |= before is not None and bool(before.silent_s) != bool(now.silent_s)
                     self._jobs[number] = now
             return {"changed": changed, "answered": True}
 
 
-WATCH = Watch()
+WATCH = Watch(Looking())
 """The one of this process."""
 
 

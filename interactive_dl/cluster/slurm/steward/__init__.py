@@ -9,14 +9,16 @@
   once, so they are started with it blocked, and engines ignore it. Slurm kills them in the end.
   While a job that makes room has some grace, only its steps get the signal: a step that keeps the
   nodes clean passes it on to the steward.
-- **Slurm starts the job a second time**, although it was told not to: it ends at once, because
-  notebook, controller and recorder know other engines.
+- **Slurm starts the job a second time**, although it was told not to, after engines had been
+  started in it: it ends at once, because notebook, controller and recorder know other engines.
 - **The world ends** although nobody asked for it, as MPI does with all of them when a rank dies on
   several nodes: it is started again, with fresh engine ids, on the nodes that Slurm has not taken
   out of service and that answer. What had trained begins again from its last checkpoint
   (``cluster.resuming``).
 - **A node falls silent**: after some seconds it is named, after some more the world is ended, and
   started again without it.
+- **This node falls silent** for all others: its engines are ended, and none is started. Slurm gives
+  the job up, and what it trained goes on in another one (``cluster.renew()``).
 - **Without MPI** (``collectives="gloo"``) a death, or a silent node, ends nobody else: the others
   go on, and nothing is started again.
 - **The cluster is stopped**: the world is killed.

@@ -13,6 +13,7 @@ from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.launchers import LAUNCHERS
 from interactive_dl.cluster.slurm.steward._nodes import JobNodes
 from interactive_dl.cluster.slurm.steward._steward import Steward
+from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.telemetry.commands import without_mpi
 
 _LOG = logging.getLogger("interactive_dl.cluster")
@@ -28,13 +29,14 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+    job = int(os.environ["SLURM_JOB_ID"])
+    if World.read(options.folder, job) is not None:
         _LOG.error("%s", _AGAIN)
         return 1
     steward = Steward(
         folder=options.folder,
         nodes=JobNodes(
-            int(os.environ["SLURM_JOB_ID"]),
+            job,
             options.folder,
             commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
             options.per_node,

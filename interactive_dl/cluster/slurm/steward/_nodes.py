@@ -1,82 +1,23 @@
-"""The nodes that a world of engines runs on: whether they answer, and what is left on them."""
+"""The nodes that a world of engines runs on, and what is left on them."""
 
 from __future__ import annotations
 
 import logging
 import signal
-import socket
-import threading
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.launchers import Launcher
+from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.errors import SchedulerError
 
 _LOG = logging.getLogger("interactive_dl.cluster")
-_ANSWER_S = 1.0
-_AT_ONCE = 64
-
 _ENGINE = "-m interactive_dl.engine"
-
-Place = tuple[str, int]
-
-
-def answers(place: Place) -> bool:
-    """Whether a node's slurmd can be reached."""
-    try:
-        socket.create_connection(place, timeout=_ANSWER_S).close()
-    except OSError:
-        return False
-    return True
-
-
-@dataclass
-class Silence:
-    """Since when nodes have not answered.
-
-    Attributes:
-        places: of the nodes that are asked, by name.
-        ask: whether a node answers.
-        clock_s: seconds, any origin.
-        known: what the latest look told.
-    """
-
-    places: Mapping[str, Any]
-    ask: Callable[[Any], bool] = answers
-    clock_s: Callable[[], float] = time.monotonic
-    known: Mapping[str, float] = field(default_factory=dict, init=False)
-    _heard_s: dict[str, float] = field(default_factory=dict)
-    _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
-
-    def look(self) -> Mapping[str, float]:
-        """Ask all nodes at once; for how many seconds each has been silent.
-
-        Threads look one after the other: what was found first is never known last.
-        """
-        with self._looking:
-            self.known = self._look()
-            return self.known
-
-    def _look(self) -> Mapping[str, float]:
-        asked_s = self.clock_s()
-        with ThreadPoolExecutor(min(_AT_ONCE, len(self.places) or 1)) as askers:
-            heard = list(askers.map(self.ask, self.places.values()))
-        for node, answered in zip(self.places, heard, strict=True):
-            if answered or node not in self._heard_s:
-                self._heard_s[node] = asked_s
-        now_s = self.clock_s()
-        return {
-            node: 0.0 if answered else now_s - self._heard_s[node]
-            for node, answered in zip(self.places, heard, strict=True)
-        }
 
 
 class Nodes(Protocol):

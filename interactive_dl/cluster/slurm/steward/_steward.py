@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
+from interactive_dl.cluster.slurm.silence import answers
 from interactive_dl.cluster.slurm.steward._nodes import Nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
 from interactive_dl.errors import RecorderUnreachableError
@@ -31,6 +33,10 @@ _ASK_S = 5.0
 _WORLDS = 4
 _WITHIN_S = 60.0
 _RESUME_S = 120.0
+_CUT_OFF = (
+    "This host has lost the network: neither the other nodes nor the recorder answer. Engines here"
+    " have been ended, and are not started again from here."
+)
 
 
 class Steward:
@@ -84,6 +90,9 @@ class Steward:
             gone = (*gone, *world.ids)
             has_left = self._has_left(world)
             if has_left or self._is_to_end or not self._restart or self._warning:
+                break
+            if self._is_cut_off():
+                _LOG.error("%s", _CUT_OFF)
                 break
             self._bury(world)
             fit = self._fit_nodes()
@@ -194,6 +203,19 @@ class Steward:
         return tuple(
             node for node in self._nodes.slots if node not in unfit and not silent.get(node, 0.0)
         )
+
+    def _is_cut_off(self) -> bool:
+        """Whether it is this host that has lost the network: neither other nodes nor the recorder
+        answer. What is started here would go on beside what is started elsewhere.
+        """
+        nodes = self._nodes.slots
+        if len(nodes) < 2 or sum(map(bool, self._silence.look().values())) < len(nodes) - 1:
+            return False
+        try:
+            recorder = urlsplit(_address.read(self._folder).endpoint)
+        except RecorderUnreachableError:
+            return False
+        return not answers((recorder.hostname or "", recorder.port or 0))
 
     def why_over(self, world: World, fit: Sequence[str]) -> str:
         """Why a world has ended, where nodes are fit to be used."""

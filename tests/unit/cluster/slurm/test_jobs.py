@@ -11,11 +11,11 @@ from interactive_dl.cluster.slurm.jobs import Job
 
 _NOW = datetime(2026, 11, 28, 3, 44, 54)
 _LISTING = """\
-7|PENDING|Resources|2026-11-28T04:00:00|2026-11-28T04:10:00|10:00|
-8|RUNNING|None|2026-11-28T03:44:52|2026-11-29T05:47:58|1-02:03:04|n[1-2]
-9|PENDING|ReqNodeNotAvail, UnavailableNodes:n3|N/A|N/A|UNLIMITED|
-10|RUNNING|None|2026-11-28T03:44:52|2026-11-28T03:45:22|9:58|n3
-11|RUNNING|None|2026-11-28T03:44:52|2027-11-28T03:44:52|UNLIMITED|n4
+7|PENDING|Resources|2026-11-28T04:00:00|2026-11-28T04:10:00|10:00|n/a|
+8|RUNNING|None|2026-11-28T03:44:52|2026-11-29T05:47:58|1-02:03:04|n1|n[1-2]
+9|PENDING|ReqNodeNotAvail, UnavailableNodes:n3|N/A|N/A|UNLIMITED|n/a|
+10|RUNNING|None|2026-11-28T03:44:52|2026-11-28T03:45:22|9:58|n3|n3
+11|RUNNING|None|2026-11-28T03:44:52|2027-11-28T03:44:52|UNLIMITED|n4|n4
 slurm_load_jobs error: something else
 """
 
@@ -23,10 +23,10 @@ slurm_load_jobs error: something else
 def test_a_listing_is_read() -> None:
     assert jobs.parse(_LISTING, _NOW) == {
         7: Job(7, "PENDING", "Resources", "2026-11-28T04:00:00", 600.0),
-        8: Job(8, "RUNNING", "None", "2026-11-28T03:44:52", 93784.0, "n[1-2]"),
+        8: Job(8, "RUNNING", "None", "2026-11-28T03:44:52", 93784.0, "n[1-2]", first="n1"),
         9: Job(9, "PENDING", "ReqNodeNotAvail, UnavailableNodes:n3"),
-        10: Job(10, "RUNNING", "None", "2026-11-28T03:44:52", 28.0, "n3"),
-        11: Job(11, "RUNNING", "None", "2026-11-28T03:44:52", None, "n4"),
+        10: Job(10, "RUNNING", "None", "2026-11-28T03:44:52", 28.0, "n3", first="n3"),
+        11: Job(11, "RUNNING", "None", "2026-11-28T03:44:52", None, "n4", first="n4"),
     }
 
 
@@ -139,3 +139,21 @@ def test_an_ended_job_says_how(job: Job, name: str, words: str) -> None:
 )
 def test_a_running_job_says_where_and_how_long(left_s: float | None, words: str) -> None:
     assert words in jobs.granted_words(Job(5, "RUNNING", left_s=left_s, nodes="n[1-2]"))
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "is_headless", "said"),
+    [
+        (0.0, False, ""),
+        (1.0, False, ""),
+        (4.0, False, "No answer from n1 for 4 s, from"),
+        (0.0, True, "Slurm has taken n1 from job 5, from"),
+    ],
+)
+def test_a_job_without_its_first_node_is_told(
+    silent_s: float, is_headless: bool, said: str
+) -> None:
+    job = Job(5, "RUNNING", first="n1", silent_s=silent_s, is_headless=is_headless)
+    told = jobs.headless_words(job)
+    assert told.startswith(said)
+    assert bool(told) == bool(said) == ("Type: cluster.renew()" in told)

@@ -14,9 +14,9 @@ import pytest
 
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm.launchers import launcher
+from interactive_dl.cluster.slurm.silence import Place, Silence
 from interactive_dl.cluster.slurm.steward import keeper_command, steward_command
 from interactive_dl.cluster.slurm.steward.__main__ import main
-from interactive_dl.cluster.slurm.steward._nodes import Place, Silence
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
 
 
@@ -50,6 +50,17 @@ def test_one_that_never_answered_is_silent_since_it_was_asked_first() -> None:
     nodes.cut = {"n1"}
     nodes.look(0.0)
     assert nodes.look(3.0)["n1"] == 3.0
+
+
+def test_one_that_never_answered_may_be_behind_a_firewall() -> None:
+    nodes = _Nodes()
+    nodes.cut = {"n1"}
+    nodes.look(0.0)
+    nodes.now_s += 3.0
+    assert nodes.silence.longest_s() == 0.0
+    nodes.cut = {"n2"}
+    nodes.now_s += 3.0
+    assert nodes.silence.longest_s() == 3.0
 
 
 @pytest.mark.parametrize(
@@ -100,12 +111,13 @@ def test_its_command_shows_what_it_starts() -> None:
 def test_a_job_that_slurm_starts_again_ends_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    World(7, (0,), ("n1",)).write(tmp_path)
     mpiexec = launcher("mpiexec")
     words = steward_command(tmp_path, 1, mpiexec, ["mpiexec", "-n", "1"], restart=True)
     assert main(words[3:]) == 1
     assert "Slurm has started it again" in caplog.text
-    assert not list(tmp_path.iterdir())
+    assert World.read(tmp_path, 7) == World(7, (0,), ("n1",))
 
 
 @pytest.mark.parametrize(("node", "told"), [("0", True), ("1", False)])

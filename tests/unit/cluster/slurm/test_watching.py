@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 
+import pytest
+
+from interactive_dl.cluster.slurm import commands
 from interactive_dl.cluster.slurm.jobs import Job
-from interactive_dl.cluster.slurm.watching import Pace, Watch
+from interactive_dl.cluster.slurm.silence import Silence
+from interactive_dl.cluster.slurm.watching import Looking, Pace, Watch
 from interactive_dl.errors import SchedulerError
 
 
@@ -88,3 +92,24 @@ def test_looks_become_rarer_while_nothing_moves_and_much_rarer_while_nobody_answ
     assert silent.pause_s == 30.0
     assert silent.after(changed=True, answered=True) == Pace()
     assert silent.after(changed=False, answered=True) == quiet
+
+
+def test_the_first_node_of_a_job_is_asked_even_when_slurm_has_taken_it_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "node_names", lambda nodes: tuple(nodes.split("+")))
+    cut: set[str] = set()
+    now_s = [0.0]
+    listed = Job(7, "RUNNING", nodes="n1+n2", first="n1")
+    looking = Looking(
+        lambda ids: {7: listed},
+        lambda node: Silence({node: node}, lambda one: one not in cut, lambda: now_s[0]),
+    )
+    assert looking([7])[7] == listed
+    cut.add("n1")
+    now_s[0] = 3.0
+    assert looking([7])[7].silent_s == 3.0
+    listed = Job(7, "RUNNING", nodes="n2", first="n2")
+    cut.clear()
+    told = looking([7])[7]
+    assert (told.first, told.silent_s, told.is_headless) == ("n1", 0.0, True)
