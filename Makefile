@@ -4,13 +4,16 @@ SETUP = $(PYTHON) -m deploy.setup
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 export TORCH GPU HUB
 
-.PHONY: help setup demo test lab hub centre bench bench-centre science check clean
+.PHONY: help setup mpich demo test lab hub centre bench bench-centre science check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup:  ## make .venv and build Horovod once (TORCH=1: torch too, GPU=1: CUDA and NCCL)
 	@$(SETUP)
+
+mpich:  ## a second environment, .venv-mpich, whose MPI is MPICH: for launcher="srun:pmi2"
+	@MPI=mpich $(SETUP)
 
 demo: setup  ## train on a local cluster from a notebook, and print what came of it
 	@.venv/bin/idl demo
@@ -54,4 +57,4 @@ check: setup  ## ruff, mypy, import-linter, hadolint, nbstripout
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" deploy/check.sh
 
 clean:  ## remove .venv and what tools left (the Horovod wheel stays in its cache)
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-mpich .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

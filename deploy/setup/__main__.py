@@ -1,4 +1,4 @@
-"""``make setup``: ``[TORCH=1] [GPU=1] [HUB=1] python3 -m deploy.setup``."""
+"""``make setup``: ``[TORCH=1] [GPU=1] [HUB=1] [MPI=mpich] python3 -m deploy.setup``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.setup import horovod, prerequisites, stamp
 from deploy.setup.commands import CommandFailedError
 from deploy.setup.environment import VirtualEnvironment
 from deploy.setup.lock import locked
-from deploy.setup.options import Options, pinned, requirements
+from deploy.setup.options import MPIS, Options, mpi_from_environment, pinned, requirements
 from deploy.setup.progress import elapsed
 from deploy.setup.recipe import FOLDER, HOROVOD, recipe_for
 
@@ -26,14 +26,15 @@ PROXY = CHECKOUT / "deploy" / "jupyterhub" / "package.json"
 
 
 def main() -> int:
-    """Bring ``.venv`` to what was asked for; the exit code for the shell."""
+    """Bring the environment to what was asked for; the exit code for the shell."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         asked = Options.from_environment(os.environ)
+        mpi = mpi_from_environment(os.environ)
     except ValueError as error:
         return _refuse(str(error))
-    environment = CHECKOUT / ".venv"
-    if _is_current(environment, asked):
+    environment = CHECKOUT / MPIS[mpi]
+    if _is_current(environment, asked, mpi):
         return 0
     cache = cache_folder(os.environ)
     problems = prerequisites.missing(prerequisites.this_machine(), hub=asked.hub)
@@ -42,8 +43,9 @@ def main() -> int:
     name = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:10]
     try:
         with locked(cache / "locks" / name, "setting this checkout up"):
-            if not _is_current(environment, asked):
-                _set_up(VirtualEnvironment(environment, cache / "logs" / f"{name}.log"), asked)
+            if not _is_current(environment, asked, mpi):
+                log = cache / "logs" / f"{name}.log"
+                _set_up(VirtualEnvironment(environment, log), asked, mpi)
     except CommandFailedError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -57,18 +59,20 @@ def cache_folder(variables: Mapping[str, str]) -> Path:
     return Path(base) / "interactive_dl"
 
 
-def _is_current(environment: Path, asked: Options) -> bool:
+def _is_current(environment: Path, asked: Options, mpi: str) -> bool:
     found = stamp.Stamp.read(environment)
-    return found is not None and found.digest == _digest(asked.including(found.options))
+    return found is not None and found.digest == _digest(asked.including(found.options), mpi)
 
 
-def _digest(options: Options) -> str:
+def _digest(options: Options, mpi: str) -> str:
     recipe = sorted(FOLDER.glob("*.cmake"))
-    facts = (str(CHECKOUT), platform.python_version(), HOROVOD)
+    facts = [str(CHECKOUT), platform.python_version(), HOROVOD]
+    # What the default environment depends on is as it was before there was a choice.
+    facts += [] if mpi == "openmpi" else [*requirements(options, PYPROJECT, mpi)]
     return stamp.digest(options, facts, [PYPROJECT, CONSTRAINTS, PROXY, *recipe])
 
 
-def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
+def _set_up(environment: VirtualEnvironment, asked: Options, mpi: str) -> None:
     started_s = time.monotonic()
     versions = environment.versions() if environment.is_alive() else {}
     options = asked.including(Options.of(versions))
@@ -77,7 +81,7 @@ def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
     # tensorflow and tensorflow-cpu are two packages with the same files: never both.
     if not versions or (options.gpu and "tensorflow-cpu" in versions):
         environment.create()
-    _install_packages(environment, options)
+    _install_packages(environment, options, mpi)
     _install_horovod(environment, options)
     if options.hub:
         environment.npm_install("Installing the hub's proxy", PROXY)
@@ -85,16 +89,16 @@ def _set_up(environment: VirtualEnvironment, asked: Options) -> None:
         "Installing interactive_dl",
         ["--no-deps", "--no-build-isolation", "-e", str(CHECKOUT)],
     )
-    stamp.Stamp(_digest(options), options).write(environment.folder)
+    stamp.Stamp(_digest(options, mpi), options).write(environment.folder)
     print(f"Ready after {elapsed(time.monotonic() - started_s)}.", flush=True)
 
 
-def _install_packages(environment: VirtualEnvironment, options: Options) -> None:
+def _install_packages(environment: VirtualEnvironment, options: Options, mpi: str) -> None:
     constraints = CONSTRAINTS.read_text()
     environment.pip_install("Installing pip", [f"pip=={pinned(constraints, 'pip')}"])
     environment.pip_install(
         "Installing packages",
-        ["-c", str(CONSTRAINTS), *requirements(options, PYPROJECT)],
+        ["-c", str(CONSTRAINTS), *requirements(options, PYPROJECT, mpi)],
         expected=constraints.count("=="),
     )
 

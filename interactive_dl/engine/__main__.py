@@ -39,6 +39,7 @@ _LOOK_S = 0.5
 _PR_SET_PDEATHSIG = 1
 # As Open MPI's mpiexec, another PMIx and Slurm without any name it.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+_PMI_LINE = "PMI_FD"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -134,9 +135,14 @@ def _start_engine(options: argparse.Namespace, engine: int, pipe: int) -> subpro
             stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONFAULTHANDLER": "1", BEATS_VARIABLE: str(pipe)},
-            pass_fds=[pipe],
+            pass_fds=[pipe, *_pmi_line()],
             preexec_fn=_die_with_parent,
         )
+
+
+def _pmi_line() -> list[int]:
+    """The open file through which MPICH speaks with who started this, where that is Slurm."""
+    return [int(os.environ[_PMI_LINE])] if _PMI_LINE in os.environ else []
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from interactive_dl.engine import _handshake, _waiting
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_SEGMENT = "/dev/shm/mpich_shm_"
 _TAGS = 2**15  # as many as every MPI has
 _SENDING: list[Any] = []  # requests must outlive their messages
 
@@ -38,6 +41,7 @@ class MpiWorld:
     def of(cls, comm: MPI.Intracomm, ids: tuple[int, ...], my_id: int) -> Self:
         """The world of ``comm``, whose deaths are errors from now on."""
         _return_errors(comm)
+        unlink_segments()
         return cls(comm, ids, my_id)
 
     @property
@@ -71,6 +75,19 @@ class MpiWorld:
         group.Free()
         everyone.Free()
         return MpiLinks(_return_errors(comm))
+
+
+def unlink_segments() -> None:
+    """Have the kernel free MPICH's shared memory when the last rank of this host ends.
+
+    MPICH removes the files when it is finalised, which engines never are. By the time that there is
+    a communicator every rank has mapped them.
+    """
+    with open("/proc/self/maps") as maps:
+        paths = {line.split(maxsplit=5)[-1].strip() for line in maps if _SEGMENT in line}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _create(world: MPI.Intracomm, group: MPI.Group, tag: str) -> MPI.Intracomm:

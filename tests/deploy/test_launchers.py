@@ -1,7 +1,9 @@
-"""Engines that Slurm itself starts, by its plug-in for PMIx."""
+"""Engines that Slurm itself starts, by its plug-in for PMIx, or as ``$IDL_TEST_LAUNCHER`` says."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import interactive_dl as idl
 from tests.deploy import drills
 
+LAUNCHER = os.environ.get("IDL_TEST_LAUNCHER", "srun:pmix")
 STEP_TIMEOUT_S = 120.0
 
 
@@ -21,7 +24,7 @@ def test_slurm_starts_one_world_that_trains_and_starts_again_as_a_whole(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("IDL_RUNS", str(tmp_path / "runs"))
     asked: dict[str, Any] = {"nodes": 2, "walltime_min": 10, "interface": "eth0"}
-    with idl.Cluster("slurm", launcher="srun:pmix", engines_per_node=2, **asked) as cluster:
+    with idl.Cluster("slurm", launcher=LAUNCHER, engines_per_node=2, **asked) as cluster:
         assert [engine.host for engine in cluster.engines] == ["n1", "n1", "n2", "n2"]
         assert _told(cluster.client, [0, 1, 2, 3], _place) == [(0, 6), (1, 6), (0, 6), (1, 6)]
         assert _told(cluster.client, [0, 2], _place) == [(0, 1), (0, 1)]
@@ -32,8 +35,13 @@ def test_slurm_starts_one_world_that_trains_and_starts_again_as_a_whole(
         until(lambda: cluster.client.ids == [4, 5, 6, 7], "others start", 60.0)
         until(lambda: cluster.state.name == "ready", "they are ready")
         assert _told(cluster.client, [4, 5, 6, 7], _place) == [(0, 6), (1, 6), (0, 6), (1, 6)]
-        hosts = {engine.host for engine in cluster.engines}
-    assert [drills.orphans(host) for host in sorted(hosts)] == [[], []]
+    assert [drills.orphans(host) for host in ("n1", "n2")] == [[], []]
+    until(lambda: not _shared_memory("n1,n2"), "nothing is left in shared memory")
+
+
+def _shared_memory(nodes: str) -> str:
+    words = ["srun", f"--nodelist={nodes}", "--ntasks=2", "ls", "-A", "/dev/shm"]
+    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=30).stdout
 
 
 def _told(client: Any, members: list[int], work: Callable[[], Any]) -> list[Any]:

@@ -26,10 +26,10 @@ def check(launcher: Launcher, path: str) -> None:
         RequestError: Slurm has no plug-in for it.
         SchedulerError: Slurm does not answer.
     """
+    _check_mpi(launcher, _preflight.one_mpi())
     if not launcher.plug_in:
         _preflight.check_mpi(path)
         return
-    _check_mpi(launcher, _preflight.one_mpi())
     offered = commands.plug_ins()
     if launcher.plug_in not in offered:
         raise RequestError(

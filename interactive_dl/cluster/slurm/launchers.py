@@ -159,7 +159,8 @@ WITHOUT_MPI = PlainSrun()
 """For ``collectives="gloo"``."""
 
 PMIX = Srun("pmix", "Open MPI")
-_WITH_MPI: dict[str, Launcher] = {one.name: one for one in (Mpiexec(), PMIX)}
+PMI2 = Srun("pmi2", "MPICH")
+_WITH_MPI: dict[str, Launcher] = {one.name: one for one in (Mpiexec(), PMIX, PMI2)}
 DEFAULT = Mpiexec().name
 LAUNCHERS: Mapping[str, Launcher] = {**_WITH_MPI, WITHOUT_MPI.name: WITHOUT_MPI}
 """All of them, by name."""

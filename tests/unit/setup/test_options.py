@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.setup.options import Options, pinned, requirements
+from deploy.setup.options import Options, mpi_from_environment, pinned, requirements
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PYPROJECT = CHECKOUT / "pyproject.toml"
@@ -48,6 +48,17 @@ def test_torch_is_installed_only_where_it_is_asked_for() -> None:
 def test_the_hub_is_installed_only_where_it_is_asked_for() -> None:
     assert not {"jupyterhub", "batchspawner"} & names(Options())
     assert {"jupyterhub", "batchspawner"} <= names(Options(hub=True))
+
+
+def test_an_environment_has_one_mpi() -> None:
+    assert mpi_from_environment({}) == mpi_from_environment({"MPI": ""}) == "openmpi"
+    assert mpi_from_environment({"MPI": "mpich"}) == "mpich"
+    with pytest.raises(ValueError, match="MPI is openmpi or mpich, but got MPI=lam"):
+        mpi_from_environment({"MPI": "lam"})
+    for mpi, other in (("openmpi", "mpich"), ("mpich", "openmpi")):
+        found = {one.partition("==")[0] for one in requirements(Options(), PYPROJECT, mpi)}
+        assert mpi in found
+        assert other not in found
 
 
 def test_tensorflow_is_the_one_for_cpus_or_the_one_for_gpus() -> None:

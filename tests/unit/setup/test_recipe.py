@@ -21,6 +21,12 @@ def built_with(recipe: Recipe = RECIPE, **user: str) -> dict[str, str]:
     return build_environment(recipe, user, bin_folder=Path("/env/bin"), jobs=3)
 
 
+def test_a_wheel_is_for_the_mpi_of_its_environment() -> None:
+    other = {"tensorflow-cpu": "2.21.0", "mpich": "5.0.2"}
+    assert RECIPE.mpi == "openmpi5.0.11"
+    assert recipe_for(other, gpu=False, environment={}).mpi == "mpich5.0.2"
+
+
 @pytest.mark.parametrize(
     "change",
     [

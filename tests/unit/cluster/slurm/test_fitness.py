@@ -33,9 +33,17 @@ def test_a_plug_in_that_slurm_lacks_is_told_with_those_that_it_has(
         fitness.check(launcher("srun:pmix"), "/nowhere")
 
 
+@pytest.mark.parametrize(
+    ("name", "wheel", "fitting"),
+    [
+        ("srun:pmix", "mpich", "launcher='srun:pmi2'"),
+        ("mpiexec", "mpich", "launcher='srun:pmi2'"),
+        ("srun:pmi2", "openmpi", "launcher='mpiexec' or launcher='srun:pmix'"),
+    ],
+)
 def test_an_mpi_that_does_not_fit_is_told_with_the_launchers_that_do(
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, wheel: str, fitting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _there_are(monkeypatch, mpis=("mpich",), plug_ins=("pmix",))
-    with pytest.raises(MixedMPIError, match=r"ranks of Open MPI, but .* has MPICH: .*size 1"):
-        fitness.check(launcher("srun:pmix"), "/nowhere")
+    _there_are(monkeypatch, mpis=(wheel,), plug_ins=("pmix", "pmi2"))
+    with pytest.raises(MixedMPIError, match=f"{name} makes one world .* size 1.*{fitting}"):
+        fitness.check(launcher(name), "/nowhere")

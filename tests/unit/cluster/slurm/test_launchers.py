@@ -75,6 +75,7 @@ def test_a_job_script_shows_what_starts_the_engines(
 
 def test_launchers_are_told_by_the_mpi_that_they_fit() -> None:
     assert fitting("Open MPI") == ("mpiexec", "srun:pmix")
+    assert fitting("MPICH") == ("srun:pmi2",)
     assert fitting("Intel MPI") == ()
 
 
