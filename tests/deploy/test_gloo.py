@@ -47,6 +47,26 @@ def test_a_rank_and_then_a_node_are_lost_and_the_others_go_on(
     run.stop()
     assert run.wait(20.0) == "stopped"
     assert _engines_on("n1")
+    _the_first_node_is_lost(four, until, link, tmp_path / "first.keras")
+
+
+def _the_first_node_is_lost(
+    four: idl.Cluster, until: Callable[..., None], link: Callable[..., None], checkpoint: Path
+) -> None:
+    """The node from which engines are started and looked after; what runs elsewhere goes on."""
+    four.client[[0, 2]].execute(training("headless", str(checkpoint)), block=False)
+    until(checkpoint.exists, "a checkpoint", 60.0)
+    run = four.runs["headless"]
+    link("n1", "down")
+    try:
+        until(lambda: "No answer from n1" in four.state.reason, "it is named", 10.0)
+        assert "Type: cluster.renew()" in four.state.reason
+        _assert_goes_on(run, until, engines=(2,))
+        run.stop()
+        assert run.wait(20.0) == "stopped"
+    finally:
+        link("n1", "up")
+    until(lambda: not _engines_on("n1"), "what was cut off ends", timeout_s=30.0)
 
 
 def _assert_goes_on(run: Run, until: Callable[..., None], engines: tuple[int, ...]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.silence import Place, Silence
 from interactive_dl.cluster.slurm.steward import keeper_command, steward_command
 from interactive_dl.cluster.slurm.steward.__main__ import main
+from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
+from interactive_dl.telemetry import _address
 
 
 class _Nodes:
@@ -151,6 +155,64 @@ def test_a_keeper_tells_the_steward_of_its_node_and_cleans_while_there_are_engin
         finally:
             for one in (steward, engine, keeper):
                 one.kill()
+
+
+class _Cut:
+    """Two nodes, of which this one sees the other cut off; engines are programs that sleep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.job = 7
+        self.slots = {"n1": 1, "n2": 1}
+        clock_s = itertools.count(0.0, 20.0)
+        self.silence = Silence(
+            {node: node for node in self.slots}, lambda node: node == "n1", lambda: next(clock_s)
+        )
+        self.started: list[tuple[str, ...]] = []
+        self._folder = folder
+
+    def placed(self, command: Sequence[str], hosts: Sequence[str]) -> list[str]:
+        self.started.append(tuple(hosts))
+        if len(self.started) > 1:
+            end(self._folder, self.job)
+        return ["sh", "-c", "exec sleep 60"]
+
+    def survive(self, count: int) -> bool:
+        return False
+
+    def sweep(self) -> None:
+        return
+
+    def clear(self) -> None:
+        return
+
+    def unfit(self) -> tuple[str, ...]:
+        return ()
+
+    def ending(self, number: int) -> str:
+        return str(number)
+
+
+@pytest.mark.parametrize(
+    ("recorder_answers", "started"), [(True, [("n1", "n2"), ("n1",)]), (False, [("n1", "n2")])]
+)
+def test_a_node_that_is_cut_off_itself_starts_nothing_more(
+    tmp_path: Path, recorder_answers: bool, started: list[tuple[str, ...]]
+) -> None:
+    nodes = _Cut(tmp_path)
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM)}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not recorder_answers:
+            server.close()
+        _address.write(tmp_path, _address.Address(f"tcp://127.0.0.1:{port}", "", "", ""))
+        steward = Steward(folder=tmp_path, nodes=nodes, command=[], restart=True, is_elastic=False)
+        try:
+            code = steward.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    assert nodes.started == started
+    assert (code == 0) == recorder_answers
 
 
 def _wait_with_sigterm() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from interactive_dl.cluster.slurm import commands
+from interactive_dl.cluster.slurm import _allocation, commands
 from interactive_dl.cluster.slurm.jobs import Job
 from interactive_dl.cluster.slurm.silence import Silence
-from interactive_dl.cluster.slurm.watching import Looking, Pace, Watch
+from interactive_dl.cluster.slurm.watching import WATCH, Looking, Pace, Watch
 from interactive_dl.errors import SchedulerError
 
 
@@ -113,3 +113,19 @@ def test_the_first_node_of_a_job_is_asked_even_when_slurm_has_taken_it_away(
     cut.clear()
     told = looking([7])[7]
     assert (told.first, told.silent_s, told.is_headless) == ("n1", 0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("job", "avoided"),
+    [
+        (Job(7, "RUNNING", first="n1"), []),
+        (Job(7, "RUNNING", first="n1", silent_s=4.0), ["--exclude=n1"]),
+        (Job(7, "RUNNING", first="n1", is_headless=True), ["--exclude=n1"]),
+    ],
+)
+def test_a_follow_on_keeps_off_the_node_that_the_job_before_has_lost(
+    monkeypatch: pytest.MonkeyPatch, job: Job, avoided: list[str]
+) -> None:
+    monkeypatch.setattr(WATCH, "job", {7: job}.get)
+    assert _allocation._avoided(7) == avoided
+    assert _allocation._avoided(0) == []
