@@ -116,7 +116,8 @@ def _head() -> Iterable[str]:
         " with samples, weights and order of its own, and on several ranks that share the same"
         " batch. A gate is a condition that all of these fulfil, and none of the controls: a"
         " network that was not trained, one trained on shuffled labels, and the best constant."
-        " Train one yourself: `idl science run rpv --engines 2`."
+        " Train one yourself: `idl science run rpv --engines 2`. A study of the climate boxes:"
+        " [does the autoencoder help?](autoencoder.md)"
     )
 
 

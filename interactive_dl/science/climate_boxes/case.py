@@ -72,7 +72,7 @@ CASE = Case(
     source="arXiv:1708.05256 (15 PF), eracah/hur-detect, the ExtremeWeather dataset",
     differs="random weather of our own instead of CAM5's, 96x96 pixels of 8 fields instead of"
     " 768x768 of 16; cyclones only, tropical and not (the other storms are there, without boxes);"
-    " 3 convolutions instead of 9, and the decoder has no weights of its own",
+    " a network of hur-detect's form with 3 strided convolutions instead of 6",
     sizes={"laptop": LAPTOP, "full": FULL_SIZE},
     data_fields=("size", "channels", "classes", "cell", "train", "val", "test"),
     write=write,

@@ -371,6 +371,16 @@ def test_the_gate_asks_for_storms_that_are_found(tmp_path: Path) -> None:
     assert CASE.score(Oracle(shift=1.0), config, tmp_path)["ap_50"] < 0.5 < perfect["ap_10"]
 
 
+def test_storms_for_which_the_grid_has_no_room_are_missed(tmp_path: Path) -> None:
+    boxes = np.full((1, 15, 5), -1)
+    boxes[0, 0], boxes[0, 1] = (0, 0, 10, 10, 0), (1, 1, 11, 11, 0)
+    with h5py.File(tmp_path / "test.h5", "w") as file:
+        file.attrs.update({"cell": LAPTOP.cell, "classes": 2})
+        file["images"], file["boxes"] = np.zeros((1, 8, 64, 64), np.float32), boxes
+    scores = CASE.score(Oracle(), LAPTOP, tmp_path)
+    assert scores == pytest.approx({"ap_10": 0.5, "ap_50": 0.5, "found": 0.5})
+
+
 def test_what_has_not_looked_fails_the_gate(tmp_path: Path) -> None:
     config = replace(LAPTOP, train=30, val=1, test=30)
     CASE.write(config, tmp_path, 0)
