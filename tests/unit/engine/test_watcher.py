@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,19 @@ def test_under_mpiexec_a_death_is_for_mpi_to_tell(
     monkeypatch.delenv(ENDS_ALL, raising=False)
     assert _watch(monkeypatch, tmp_path, "import os; os._exit(3)") == 0
     assert _watch(monkeypatch, tmp_path, "", "--id", "7") == 1
+
+
+@pytest.mark.parametrize("line", [7, None])
+def test_an_engine_inherits_the_line_on_which_mpich_speaks_with_slurm(
+    line: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    passed: list[int] = []
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda _words, *, pass_fds, **_other: passed.extend(pass_fds)
+    )
+    monkeypatch.delenv("PMI_FD", raising=False)
+    if line is not None:
+        monkeypatch.setenv("PMI_FD", str(line))
+    options = argparse.Namespace(folder=tmp_path, world="0", invited=False)
+    watcher._start_engine(options, 0, 5)
+    assert passed == [5, *([] if line is None else [line])]
