@@ -56,6 +56,13 @@ def orphans(node: str) -> list[str]:
     return [line for line in shown.splitlines() if _ENGINE in line]
 
 
+def sweep(node: str) -> None:
+    """Remove what a job left in memory on a node that Slurm had given up: when the node is back,
+    Slurm kills what it finds of the job there without a word.
+    """
+    _on(node, "sh", "-c", "rm -rf /dev/shm/interactive_dl-*")
+
+
 def epochs_since_it_began(run: Run) -> int:
     """Epochs that a run has trained, those before its checkpoint left out."""
     started = run.history.started

@@ -11,6 +11,7 @@ import pytest
 
 import interactive_dl as idl
 from interactive_dl.telemetry.run import Run
+from tests.deploy import drills
 from tests.deploy.trainings import training
 
 LONGEST_S = 20.0
@@ -67,6 +68,8 @@ def _the_first_node_is_lost(
     finally:
         link("n1", "up")
     until(lambda: not _engines_on("n1"), "what was cut off ends", timeout_s=30.0)
+    for node in ("n1", "n4"):
+        drills.sweep(node)
 
 
 def _assert_goes_on(run: Run, until: Callable[..., None], engines: tuple[int, ...]) -> None:

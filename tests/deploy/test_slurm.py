@@ -18,6 +18,7 @@ import pytest
 import interactive_dl as idl
 from interactive_dl.cluster import _processes
 from interactive_dl.errors import AllocationError, AllocationRefusedError
+from tests.deploy.trainings import training
 
 STEP_TIMEOUT_S = 120.0
 
@@ -123,6 +124,23 @@ def test_nobody_else_can_read_keys_or_connect(cluster: idl.Cluster) -> None:
     assert bound <= {"10.77.0.1", "127.0.0.1"}
 
 
+def test_what_trains_leaves_a_job_that_somebody_cancels(
+    cluster: idl.Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "cancelled.keras"
+    cluster.client[:].execute(training("cancelled", str(checkpoint)), block=False)
+    until(checkpoint.exists, "a checkpoint", timeout_s=STEP_TIMEOUT_S)
+    run = cluster.runs["cancelled"]
+    subprocess.run(["scancel", "--name", cluster.id], check=True)
+    until(lambda: run.history.ended, "the run stops", timeout_s=5.0)
+    assert (run.history.ended.outcome, "is cancelled" in run.history.ended.reason) == (
+        "stopped",
+        True,
+    )
+    until(lambda: _in_slurm(cluster) == "CANCELLED", "Slurm knows")
+    until(lambda: cluster.state.name == "cancelled", "the state says so", timeout_s=3.0)
+
+
 def test_a_death_on_one_node_ends_the_job_and_is_told(
     cluster: idl.Cluster, until: Callable[..., None]
 ) -> None:
@@ -131,14 +149,6 @@ def test_a_death_on_one_node_ends_the_job_and_is_told(
     first = "Engine 3 on n2 was the first to end: exit code 3."
     until(lambda: first in cluster.state.reason, "the state says why", timeout_s=3.0)
     assert cluster.state.name == "failed"
-
-
-def test_a_job_that_somebody_cancels_is_told(
-    cluster: idl.Cluster, until: Callable[..., None]
-) -> None:
-    subprocess.run(["scancel", "--name", cluster.id], check=True)
-    until(lambda: _in_slurm(cluster) == "CANCELLED", "Slurm knows")
-    until(lambda: cluster.state.name == "cancelled", "the state says so", timeout_s=3.0)
 
 
 def test_it_is_stopped_from_another_host(shared: idl.Cluster, until: Callable[..., None]) -> None:

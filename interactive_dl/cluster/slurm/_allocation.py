@@ -32,7 +32,7 @@ from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Launcher, Ranks
 from interactive_dl.cluster.slurm.request import Request, request_of
 from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.cluster.slurm.steward import launch_agent, steward_command
-from interactive_dl.cluster.slurm.watching import WATCH
+from interactive_dl.cluster.slurm.watching import WATCH, look_once
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import AllocationError, RequestError, SchedulerError
 from interactive_dl.telemetry import exits
@@ -206,7 +206,7 @@ class SlurmAllocation:
 
     def state(self, engines: State) -> State:
         self._move_with_the_cluster()
-        job = WATCH.job(self._job)
+        job = look_once(self._job)
         if job is not None and job.is_over:
             return self._ended(job)
         if job is not None and (headless := jobs.headless_words(job)):
