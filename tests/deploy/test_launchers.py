@@ -31,7 +31,7 @@ def test_slurm_starts_one_world_that_trains_and_starts_again_as_a_whole(
         first, second = _told(cluster.client, [1, 3], _one_step)
         assert first == second
         drills.kill(cluster, 1)
-        until(lambda: 1 in {death.engine for death in cluster.deaths}, "the death is told", 5.0)
+        until(lambda: 1 in {death.engine for death in cluster.deaths}, "the death is told", 10.0)
         until(lambda: cluster.client.ids == [4, 5, 6, 7], "others start", 60.0)
         until(lambda: cluster.state.name == "ready", "they are ready")
         assert _told(cluster.client, [4, 5, 6, 7], _place) == [(0, 6), (1, 6), (0, 6), (1, 6)]

@@ -28,6 +28,7 @@ _LOOK_S = 1.0
 _NAMED_S = 1.5
 _LOST_S = 10.0
 _ENDED_S = 5.0
+_WITH_OTHERS = "MPI ended it with the others"
 _ABORT_S = 2.0
 _ASK_S = 5.0
 _WORLDS = 4
@@ -179,7 +180,7 @@ class Steward:
         for engine, node in zip(world.ids, nodes, strict=True):
             if engine in births and engine not in told:
                 lost = self._silence.known.get(node, 0.0) > _NAMED_S
-                how = "its node does not answer" if lost else "MPI ended it with the others"
+                how = "its node does not answer" if lost else _WITH_OTHERS
                 exits.record_loss(self._folder, births[engine], how)
 
     # -- nodes ------------------------------------------------------------------------------------
@@ -222,10 +223,11 @@ class Steward:
         left_out = [node for node in world.hosts if node not in fit]
         if left_out:
             return f"The world of engines has ended, and {', '.join(left_out)} cannot be used."
-        told = [one for one in exits.exits(self._folder).values() if one.engine in world.ids]
-        if not told:
-            return "The world of engines has ended."
-        first = min(told, key=lambda one: one.ended_at_s)
+        told = exits.exits(self._folder).values()
+        known = [one for one in told if one.engine in world.ids and one.lost != _WITH_OTHERS]
+        if not known:
+            return "The world of engines has ended; it was not seen which of them was the first."
+        first = min(known, key=lambda one: one.ended_at_s)
         return f"Engine {first.engine} on {first.host} ended first: {first.reason}."
 
     def _note(self, world: World, silent: dict[str, float]) -> World:

@@ -21,7 +21,7 @@ from interactive_dl.cluster.slurm.steward import keeper_command, steward_command
 from interactive_dl.cluster.slurm.steward.__main__ import main
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
-from interactive_dl.telemetry import _address
+from interactive_dl.telemetry import _address, exits
 
 
 class _Nodes:
@@ -213,6 +213,20 @@ def test_a_node_that_is_cut_off_itself_starts_nothing_more(
                 signal.signal(number, handler)
     assert nodes.started == started
     assert (code == 0) == recorder_answers
+
+
+def test_the_engine_that_ended_first_is_named_where_somebody_saw_its_end(tmp_path: Path) -> None:
+    steward = Steward(
+        folder=tmp_path, nodes=_Cut(tmp_path), command=[], restart=True, is_elastic=False
+    )
+    world = World(7, (4, 5), ("n1", "n2"))
+    for engine, host in ((4, "n1"), (5, "n2")):
+        birth = exits.Birth(engine, engine - 4, world.ids, host, 99, 98)
+        exits.record_loss(tmp_path, birth, "MPI ended it with the others")
+    assert steward.why_over(world, world.hosts).endswith("not seen which of them was the first.")
+    exits.record_exit(tmp_path, exits.Exit(5, "n2", 99, 3, None, time.time(), 0))
+    assert steward.why_over(world, world.hosts) == "Engine 5 on n2 ended first: exit code 3."
+    assert steward.why_over(world, ["n1"]).endswith("and n2 cannot be used.")
 
 
 def _wait_with_sigterm() -> None:
