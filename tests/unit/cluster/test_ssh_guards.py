@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from interactive_dl.cluster import _processes
+from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.cluster.ssh._script import ON_HOST
-from interactive_dl.cluster.ssh.host import _guard, guard_command
+from interactive_dl.cluster.ssh.host import SIGN, _guard, guard_command
 from interactive_dl.cluster.ssh.steward._guards import Guard
 
 TIMEOUT_S = 20.0
@@ -73,7 +75,7 @@ def test_a_sweep_ends_engines_and_nothing_else(host: _Host, guard: Guard) -> Non
     engine, controller = host.run(**{ON_HOST: "1"}), host.run()
     others = host.run(**{ON_HOST: "1", _processes.MARK: "/another/cluster"})
     assert guard.ask("sweep", TIMEOUT_S)
-    assert engine.wait(TIMEOUT_S) != 0
+    assert engine.poll() is not None
     assert controller.poll() is None
     assert others.poll() is None
 
@@ -91,7 +93,7 @@ def test_a_guard_begins_with_what_another_has_left(host: _Host, guard: Guard) ->
     assert not guard.ask("beat", TIMEOUT_S)
     engine = host.run(**{ON_HOST: "1"})
     assert guard.open()
-    assert engine.wait(TIMEOUT_S) != 0
+    assert engine.poll() is not None
     assert guard.ask("beat", TIMEOUT_S)
 
 
@@ -109,20 +111,45 @@ def test_a_guard_that_hears_nothing_more_ends_engines(host: _Host) -> None:
     replies = host.folder / "replies"
     with replies.open("wb") as written:
         guard = _guard.Guard(host.folder, host.scratch, ours, written.fileno())
-        thread = threading.Thread(target=guard.run)
+        thread = threading.Thread(target=guard.run, daemon=True)
         thread.start()
         _await(host.scratch.exists)
         engine = host.run(**{ON_HOST: "1"})
         os.write(theirs, b"be")
+        _await(lambda: not select.select([ours], (), (), 0)[0])
         guard.alone_s = 0.1
         os.write(theirs, b"at 1\nbeat 2\n")
         assert engine.wait(TIMEOUT_S) != 0
         thread.join(TIMEOUT_S)
     assert not thread.is_alive()
     assert not host.scratch.exists()
-    assert [line.split()[-1] for line in replies.read_text().splitlines()] == ["0", "1", "2"]
+    told = [line.removeprefix(SIGN) for line in replies.read_text().splitlines()]
+    assert told == ["ready 0", "beat 1", "beat 2"]
     for opened in (ours, theirs):
         os.close(opened)
+
+
+def test_who_answers_again_is_not_held_silent_by_an_earlier_look() -> None:
+    slow, is_cut = threading.Event(), True
+    asked = threading.Event()
+
+    def ask(_: str) -> bool:
+        answers = not is_cut
+        asked.set()
+        slow.wait(TIMEOUT_S)
+        return answers
+
+    silence = Silence({"n1": "n1"}, ask)
+    earlier = threading.Thread(target=silence.look)
+    earlier.start()
+    assert asked.wait(TIMEOUT_S)
+    is_cut = False
+    later = threading.Thread(target=silence.look)
+    later.start()
+    slow.set()
+    for look in (earlier, later):
+        look.join(TIMEOUT_S)
+    assert silence.known == {"n1": 0.0}
 
 
 def _await(condition: Callable[[], bool]) -> None:

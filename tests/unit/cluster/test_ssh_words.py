@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from interactive_dl.cluster.ssh import each
+from interactive_dl.cluster.ssh import _connection, each
 from interactive_dl.cluster.ssh._allocation import daemon_variables
 from interactive_dl.cluster.ssh._connection import (
     Problem,
@@ -97,11 +97,23 @@ def test_mpi_logs_in_as_we_do_and_from_this_host_only() -> None:
     assert variables["PRTE_MCA_plm_ssh_no_tree_spawn"] == "1"
 
 
-def test_the_address_is_that_which_leads_to_another_host(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("hosts", "address"),
+    [
+        (("here", "far"), "10.0.0.1"),
+        (("hidden", "far"), "10.0.0.1"),
+        (("here",), "127.0.0.1"),
+        (("hidden",), "127.0.0.1"),
+    ],
+)
+def test_the_address_is_that_which_leads_to_another_host(
+    hosts: tuple[str, ...], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "config"
-    file.write_text("Host here\n HostName 127.0.0.1\nHost behind\n HostName none.invalid\n")
-    options = ("-F", str(file))
-    assert address_towards(["here", "behind"], options) == "127.0.0.1"
+    file.write_text("Host here\n HostName me\nHost far\n HostName far.net\n")
+    ours = {"me": "127.0.0.1", "far.net": "10.0.0.1", "hidden": ""}
+    monkeypatch.setattr(_connection, "_towards", ours.__getitem__)
+    assert address_towards(hosts, ("-F", str(file))) == address
 
 
 def test_engines_without_mpi_are_started_host_by_host() -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from interactive_dl.cluster._places import Places
-from interactive_dl.cluster.slurm.steward._nodes import Silence
+from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.cluster.ssh._connection import CONNECT_S, ssh_words
 from interactive_dl.cluster.ssh.host import SIGN, guard_command
 from interactive_dl.cluster.ssh.request import Request
