@@ -13,7 +13,7 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import Death, Engine, State, StateName, Summary
 from interactive_dl.cluster.controller._parts import Parts
 from interactive_dl.cluster.slurm.jobs import ended_state, waiting_state
-from interactive_dl.cluster.slurm.launchers import launcher
+from interactive_dl.cluster.slurm.launchers import DEFAULT, launcher
 from interactive_dl.cluster.slurm.watching import look_once
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.telemetry import exits
@@ -63,7 +63,9 @@ def starts_again_whole(places: Places) -> bool:
     world = _world(places)
     if world is None or options.collectives == "gloo":
         return False
-    return not launcher(options.request["launcher"]).survives(len(world.hosts))
+    # Only Slurm has others than the default one.
+    name = options.request.get("launcher", DEFAULT)
+    return not launcher(name).survives(len(world.hosts))
 
 
 def _world(places: Places) -> World | None:
