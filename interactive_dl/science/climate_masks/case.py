@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import keras
 
 IOU_GATE = 0.6
-"""Of both definitions, with a wide margin, as it was measured with one seed only: 0.74 in either
-after six epochs (of another, 0.62 after two). Background everywhere has 0.32, the best answer that
-knows the latitude only no more, a logistic regression of single pixels and their squares 0.47.
+"""Of both definitions: five seeds reached 0.73 to 0.80 in either. Shuffled labels teach 0.33; with
+background everywhere it is 0.32, with the best answer that knows the latitude only no more, with a
+logistic regression of single pixels and their squares 0.47.
 """
 
 
