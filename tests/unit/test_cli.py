@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from interactive_dl.cluster._places import Places
 
 
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
     """Ids of clusters that were stopped; one named ``alpha`` has lost its controller."""
     ids: list[str] = []
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
@@ -25,7 +26,8 @@ def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     known = (Summary("alpha", "failed", 4, "node1", 0.0),)
     monkeypatch.setattr(Cluster, "list", classmethod(lambda cls: known))
     monkeypatch.setattr(Cluster, "stop", lambda self: ids.append(self.id))
-    return ids
+    yield ids
+    places.remove()
 
 
 def diagnose(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:

@@ -51,12 +51,13 @@ def deaf() -> Iterator[int]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Files of a cluster that was started on another host, and listens at an address."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
 
+    places = Places("far", tmp_path)
+
     def make_(address: str, port: int) -> Places:
-        places = Places("far", tmp_path)
         places.create()
         places.client_connection.parent.mkdir(parents=True)
         described = Description("far", "login9", Options(engines=2), 1e9, 1, 0, 1)
@@ -66,7 +67,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         places.client_connection.write_text(json.dumps(told))
         return places
 
-    return make_
+    yield make_
+    places.remove()
 
 
 def test_one_that_answers_is_listed_as_ready(make: Make, port: int) -> None:
