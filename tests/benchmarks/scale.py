@@ -31,7 +31,7 @@ from interactive_dl.telemetry.history import History
 FOLDER = Path(__file__).resolve().parent
 DOCS = FOLDER.parents[1] / "docs"
 COMMAND = ".venv/bin/python tests/benchmarks/scale.py"
-COUNTS = (64, 256, 512, 1024)
+COUNTS = (64, 256, 512, 1024, 2048)
 RANKS = (4, 64, 128, 256, 1024, 10_000)
 PER_PROCESS = 128
 FIRST_ID = 10
