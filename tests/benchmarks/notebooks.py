@@ -13,7 +13,14 @@ import nbclient
 import nbformat
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-CASES = ("04_hep", "05_cosmoflow", "06_cosmogan", "07_climate_masks", "08_convnets")
+CASES = (
+    "04_hep",
+    "05_cosmoflow",
+    "06_cosmogan",
+    "07_climate_masks",
+    "08_convnets",
+    "09_climate_boxes",
+)
 TIMEOUT_S = 1200
 
 

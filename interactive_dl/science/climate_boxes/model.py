@@ -79,6 +79,13 @@ class Detector(keras.Model):
         shape: tuple[int | None, ...] = self.outputs[0].shape
         return shape
 
+    def reconstruct(self, frames: Any) -> tuple[Any, Any]:
+        """Frames as the encoder sees them and as the decoder tells them, (batch, n, n, channels).
+
+        Both are in units of the fields' deviations from their means.
+        """
+        return self._standardise(frames), self(frames, training=False)[1]
+
     def predict_step(self, data: Any) -> Any:
         """The grids of a batch."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)

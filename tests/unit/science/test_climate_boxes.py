@@ -247,6 +247,15 @@ def test_the_decoder_is_the_encoder_turned_round() -> None:
     assert (forth * y).sum() == pytest.approx((x * back).sum(), rel=1e-4)
 
 
+def test_frames_are_told_again_in_units_of_their_deviations(model: Detector) -> None:
+    some = np.moveaxis(generate(TINY, 2)[0], 1, -1)
+    fields = [frames.CHANNELS[name] for name in TINY.channels]
+    means, deviations = [one.mean for one in fields], [one.deviation for one in fields]
+    seen, told = (np.asarray(each) for each in model.reconstruct(some))
+    np.testing.assert_allclose(seen, (some - means) / deviations, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(told, np.asarray(model(some, training=False)[1]))
+
+
 def test_at_first_all_boxes_can_still_move(model: Detector) -> None:
     found = np.asarray(model(batch()[0], training=True)[0])
     assert found[..., :4] == pytest.approx(0.5, abs=0.25)
