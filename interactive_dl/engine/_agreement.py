@@ -24,8 +24,8 @@ _REMEDY = (
 class SamePlan(keras.callbacks.Callback):
     """Refuse a training whose ranks would wait for each other for ever.
 
-    All ranks must plan the same number of epochs and of steps per epoch and combine their
-    gradients in the same way; else one of them would stand alone in an allreduce.
+    All ranks must plan the same number of epochs, of steps per epoch and of steps in one call, and
+    combine their gradients in the same way; else one of them would stand alone in an allreduce.
     """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -38,6 +38,7 @@ class SamePlan(keras.callbacks.Callback):
         plan = {
             "epochs": self.params.get("epochs"),
             "steps per epoch": self.params.get("steps"),
+            "steps_per_execution": self.model.steps_per_execution,
             "reduction": reduction_of(self.model.optimizer),
             "synchronized normalizations": len(synchronized_layers(self.model)),
         }
@@ -48,7 +49,8 @@ class SamePlan(keras.callbacks.Callback):
                 listed = ", ".join(f"rank {rank}: {value}" for rank, value in enumerate(values))
                 raise TrainingError(
                     f"All ranks must have the same {item}, but got {listed}. Share the data out"
-                    " with data.open(...).shard(group).batch(n), and call fit alike everywhere."
+                    " with data.open(...).shard(group).batch(n), and call compile and fit alike"
+                    " everywhere."
                 )
 
 

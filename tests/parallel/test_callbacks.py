@@ -108,6 +108,15 @@ def test_ranks_with_other_numbers_of_steps_are_refused_on_every_rank(group):
         )
 
 
+def test_ranks_that_take_other_numbers_of_steps_at_once_are_refused_on_every_rank(group):
+    if group.size == 1 or keras.backend.backend() == "torch":
+        return
+    model = build()
+    model.compile(model.optimizer, loss(), steps_per_execution=1 if group.rank else 2)
+    with pytest.raises(TrainingError, match="same steps_per_execution.*rank 0: 2, rank 1: 1"):
+        fit(model, group)
+
+
 def test_ranks_that_combine_their_gradients_otherwise_are_refused_on_every_rank(group):
     if group.size == 1:
         return
