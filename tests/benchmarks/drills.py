@@ -5,7 +5,8 @@
 Three engines on three nodes train. A rank is killed, or a node is cut off the network, or a node is
 drained and a rank killed: the training must go on from its last checkpoint, on what is left. Or the
 node is cut off from which the job is looked after, or the job makes room for another: then somebody
-types ``cluster.renew()`` as soon as the state says so, and the training must go on.
+types ``cluster.renew()`` as soon as the state says so, and the training must go on. With Gloo, the
+other ranks go on as they are when a rank is killed or a node is cut off.
 """
 
 from __future__ import annotations
@@ -38,9 +39,21 @@ from tests.deploy.trainings import training  # noqa: E402
 DOCS = ROOT / "docs"
 COMMAND = ".venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py"
 DRAINED = "a node is drained, then a rank is killed"
-CUT_OFF = {"a node is cut off": "n2", "the first node is cut off, and somebody renews": "n1"}
+CUT_OFF = {
+    "a node is cut off": "n2",
+    "the first node is cut off, and somebody renews": "n1",
+    "with Gloo, a node is cut off": "n2",
+}
 MAKES_ROOM = "the job makes room for another, and somebody renews"
-KINDS = ("a rank is killed", *CUT_OFF, DRAINED, MAKES_ROOM)
+WITH_GLOO = ("with Gloo, a rank is killed", "with Gloo, a node is cut off")
+KINDS = (
+    "a rank is killed",
+    "a node is cut off",
+    DRAINED,
+    "the first node is cut off, and somebody renews",
+    MAKES_ROOM,
+    *WITH_GLOO,
+)
 TIMEOUT_S = 120.0
 NODE = "n2"
 
@@ -52,10 +65,11 @@ class Drill(NamedTuple):
         kind: of ``KINDS``.
         named_s: until the cluster's state named rank or node, or said that the job makes room; of a
             drain, until it named that.
-        resumed_s: from the blow until the training had begun again on other engines.
+        resumed_s: from the blow until the training had begun again on other engines; with Gloo,
+            until the others were a group.
         trained_s: from the blow until it had trained an epoch more.
         engines: how many it went on with.
-        epochs_lost: that it had trained since its last checkpoint.
+        epochs_lost: that it had trained, and had to train again.
         orphans: processes of engines on the node once it could be reached again.
         stopped_s: how long ``cluster.stop()`` took.
     """
@@ -90,11 +104,17 @@ def until(condition: Callable[[], Any], what: str) -> float:
 
 
 @contextmanager
-def trained(folder: Path) -> Iterator[tuple[idl.Cluster, Run]]:
+def trained(folder: Path, collectives: Literal["mpi", "gloo"]) -> Iterator[tuple[idl.Cluster, Run]]:
     """Three engines that train, and have written a checkpoint."""
     checkpoint = folder / "drill.keras"
-    request = {"nodes": 3, "walltime_min": 10, "qos": "yielding"}
-    cluster = idl.Cluster("slurm", runs=folder / "runs", **request).start()
+    cluster = idl.Cluster(
+        "slurm",
+        nodes=3,
+        walltime_min=10,
+        qos="yielding",
+        collectives=collectives,
+        runs=folder / "runs",
+    ).start()
     try:
         cell = training("drill", str(checkpoint), samples=480)
         cluster.client[:].execute(cell, block=False)
@@ -109,23 +129,50 @@ def trained(folder: Path) -> Iterator[tuple[idl.Cluster, Run]]:
 def drill(kind: str) -> Drill:
     """Strike once."""
     with tempfile.TemporaryDirectory(prefix="idl-drill-") as folder:  # noqa: SIM117 - in turn
-        with trained(Path(folder)) as (cluster, run):
+        with trained(Path(folder), "gloo" if kind in WITH_GLOO else "mpi") as (cluster, run):
             struck_s, named_s = strike(kind, cluster, run)
             renew(kind, cluster)
-            until(lambda: cluster.runs["drill"].id != run.id, f"{kind}: it begins again")
+            begun = _goes_on if kind in WITH_GLOO else _begins_again
+            begin = begun(cluster, run)
             resumed_s = time.monotonic() - struck_s
-            again = cluster.runs["drill"]
-            until(lambda: drills.epochs_since_it_began(again) > 0, f"{kind}: it trains")
+            until(lambda: begin.run.history.epoch > begin.epoch, f"{kind}: it trains")
             trained_s = time.monotonic() - struck_s
-            started = again.history.started
-            assert started is not None
-            lost = run.history.epoch - started.first_epoch
             mend(kind)
             left = orphans(cluster, CUT_OFF.get(kind, NODE))
             began_s = time.monotonic()
             cluster.stop()
             stopped_s = time.monotonic() - began_s
-    return Drill(kind, named_s, resumed_s, trained_s, len(started.engines), lost, left, stopped_s)
+    return Drill(
+        kind, named_s, resumed_s, trained_s, begin.engines, begin.epochs_lost, left, stopped_s
+    )
+
+
+class Begin(NamedTuple):
+    """How a training goes on: on so many engines, after so many epochs."""
+
+    run: Run
+    epoch: int
+    engines: int
+    epochs_lost: int
+
+
+def _begins_again(cluster: idl.Cluster, lost: Run) -> Begin:
+    """From its last checkpoint, as a new run."""
+    until(lambda: cluster.runs["drill"].id != lost.id, "it begins again")
+    run = cluster.runs["drill"]
+    until(lambda: run.history.started, "it says on what")
+    started = run.history.started
+    assert started is not None
+    epoch = started.first_epoch
+    return Begin(run, epoch, len(started.engines), lost.history.epoch - epoch)
+
+
+def _goes_on(_: idl.Cluster, run: Run) -> Begin:
+    """Among those who are left, as the same run."""
+    before = run.history.epoch
+    until(lambda: run.history.groups, "the others are a group")
+    history = run.history
+    return Begin(run, history.epoch, len(history.groups[-1].engines), before - history.epoch)
 
 
 def strike(kind: str, cluster: idl.Cluster, run: Run) -> tuple[float, float]:
@@ -137,7 +184,11 @@ def strike(kind: str, cluster: idl.Cluster, run: Run) -> tuple[float, float]:
     struck_s = time.monotonic()
     if kind in CUT_OFF:
         link(CUT_OFF[kind], "down")
-        named = until(lambda: f"from {CUT_OFF[kind]}" in cluster.state.reason, "the node is named")
+        if kind in WITH_GLOO:
+            named = until(lambda: cluster.deaths, "the engine is named")
+        else:
+            node = f"from {CUT_OFF[kind]}"
+            named = until(lambda: node in cluster.state.reason, "the node is named")
     elif kind == MAKES_ROOM:
         drills.displace(NODE)
         named = until(lambda: "makes room" in cluster.state.reason, "it is said")
@@ -216,9 +267,9 @@ def write(measured: list[Drill], failed: list[str]) -> None:
     }
     (DOCS / "drill_benchmarks.json").write_text(json.dumps(record, indent=1) + "\n")
     (DOCS / "drill_benchmarks.md").write_text(
-        "# Ranks and nodes that are lost, with MPI under Slurm\n\n"
+        "# Ranks and nodes that are lost under Slurm\n\n"
         f"Written by `{COMMAND}` on {today}"
-        f" ({machine()}; four virtual hosts share its cores, and start engines as slowly as that"
+        f" ({machine()}; three virtual hosts share its cores, and start engines as slowly as that"
         " takes). Three engines on three nodes train a small model, and write a checkpoint every"
         " epoch of 1 s. Times are from the blow, median / most.\n\n"
         f"{text}\n\n"
