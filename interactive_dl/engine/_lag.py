@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from interactive_dl.engine._larc import Larc
 from interactive_dl.engine._reduction import distributed_optimizers, reduction_of
 from interactive_dl.engine._wrapper import Wrapper
 from interactive_dl.engine.group import current
@@ -30,12 +31,17 @@ class Lagged(Wrapper):
     whenever a state is kept (checkpoints, ends of epochs, changes of the group). Not together with
     loss scaling, which would judge one step's gradients by another's, nor with Adasum.
 
+    The climate networks had LARC besides: ``Lagged(Larc(adam))`` takes the ratio of the weight as
+    it is now to the gradient of the step before, once that is reduced.
+
     Args:
-        inner_optimizer: a plain Keras optimizer, or its name.
+        inner_optimizer: a plain Keras optimizer, its name, or ``Larc`` around one.
 
     Raises:
         ValueError: an inner optimizer that hands its gradients on to others.
     """
+
+    takes = (Larc,)
 
     def __init__(
         self, inner_optimizer: keras.optimizers.Optimizer | str, name: str = "lagged"

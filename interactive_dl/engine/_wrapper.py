@@ -17,13 +17,20 @@ class Wrapper(keras.optimizers.Optimizer):
     Args:
         inner_optimizer: a plain Keras optimizer, or its name.
 
+    Attributes:
+        takes: wrappers that may be the inner optimizer, too.
+
     Raises:
         ValueError: ``inner_optimizer`` hands its gradients on to others by itself.
     """
 
+    takes: tuple[type[Wrapper], ...] = ()
+
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer | str, name: str) -> None:
         super().__init__(learning_rate=0.0, name=name)
-        self.inner_optimizer = plain(inner_optimizer, type(self).__name__)
+        if not isinstance(inner_optimizer, self.takes):
+            inner_optimizer = plain(inner_optimizer, type(self).__name__)
+        self.inner_optimizer = inner_optimizer
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Make the variables of both."""

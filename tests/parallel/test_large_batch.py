@@ -343,7 +343,7 @@ def test_a_lagged_training_resumed_goes_on_as_if_nothing_had_been(group, shared_
     def fit(path, epochs):
         keras.utils.set_random_seed(3)
         model = dense()
-        model.compile(engine.distribute(lagged()), loss())
+        model.compile(engine.distribute(engine.Lagged(engine.Larc(sgd()))), loss())
         x, y = samples("dense", STEPS, group.size)
         batches = data.from_arrays(x, y).shard(group, seed=5).batch(BATCH)
         callbacks = engine.callbacks("lagged", checkpoint=path)
