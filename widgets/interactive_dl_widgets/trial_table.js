@@ -100,7 +100,7 @@ class Table {
     el.classList.add("idl-trials");
     this.bar = element("div", "idl-trials-bar");
     this.words = element("input", "");
-    this.words.placeholder = "filter: adam lr<1e-3 best<0.2";
+    this.words.placeholder = "filter: adam lr<1e-3 value<0.2";
     this.words.title =
       "Rows with all of these words; name<number, name>number, name=value compare a column, #7 is a trial";
     this.words.value = this.model.get("words");

@@ -25,7 +25,7 @@ def test_a_row_has_what_is_known_of_a_trial() -> None:
         "trial": 0,
         "state": "running",
         "step": 3,
-        "best": 0.3,
+        "value": 0.3,
         "last": 0.4,
         "lr": 1e-3,
         "optimizer": "sgd",
@@ -36,6 +36,14 @@ def test_a_row_has_what_is_known_of_a_trial() -> None:
         "time": 7.0,
         "about": "",
     }
+
+
+def test_an_ended_trial_shows_the_value_that_it_is_judged_by() -> None:
+    search = begun()
+    number = add(search, SGD)
+    report(search, number, 0.5, 0.3, 0.4)
+    search.feed(e.TrialEnded(number, "finished"))
+    assert cells(search, number)["value"] == search.book.trials[number].value == 0.4
 
 
 def test_a_search_that_has_not_begun_has_no_columns() -> None:
@@ -64,7 +72,7 @@ def test_numbers_that_json_lacks_are_left_out() -> None:
     search = begun()
     number = add(search, ADAM)
     report(search, number, math.nan)
-    assert (cells(search, number)["best"], cells(search, number)["step"]) == (None, 1)
+    assert (cells(search, number)["value"], cells(search, number)["step"]) == (None, 1)
 
 
 def test_about_a_trial_says_where_it_comes_from_and_how_it_went() -> None:

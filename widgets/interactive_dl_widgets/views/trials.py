@@ -67,7 +67,10 @@ class TrialRows:
 
 
 def columns(book: Book) -> tuple[Column, ...]:
-    """The columns of a search's table; none before it has begun."""
+    """The columns of a search's table; none before it has begun.
+
+    ``value`` is what a trial is judged by, once it has ended; until then its best report.
+    """
     if book.began is None:
         return ()
     metric = book.began.metric
@@ -75,7 +78,7 @@ def columns(book: Book) -> tuple[Column, ...]:
         Column("trial", "#", "trial"),
         Column("state", "state", "state"),
         Column("step", "step", "steps"),
-        Column("best", f"best {metric}", "number"),
+        Column("value", metric, "number"),
         Column("last", f"last {metric}", "number"),
         *(Column(name, name, _kind(dimension)) for name, dimension in _searched(book)),
         Column("engines", "engines", "text"),
@@ -92,7 +95,7 @@ def row(book: Book, number: int, now_s: float) -> Row:
         trial.number,
         f"{trial.state} {trial.wish}".rstrip(),
         last_step(trial),
-        finite(trial.best),
+        finite(trial.best if trial.value is None else trial.value),
         finite(trial.last),
         *(_plain(trial.params.get(name)) for name, _ in _searched(book)),
         ", ".join(map(str, engines)),
