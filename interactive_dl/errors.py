@@ -23,6 +23,7 @@
     │   ├── NotReducedError          a training whose gradients would not be averaged
     │   ├── PeerFailedError          another rank raised or died
     │   └── CheckpointError
+    │       └── CheckpointTakenError  another training writes it now
     ├── TelemetryError               a run cannot be told, followed or steered
     │   ├── RecorderUnreachableError  nobody answers, or not to this key
     │   ├── RecorderRefusedError     it speaks another version
@@ -45,6 +46,7 @@
         ├── MissingKeyError
         ├── UnreadableSourceError    the data file is there but makes no sense
         ├── SourcesDifferError       the ranks see different data
+        ├── StagingError             files cannot be copied to the nodes
         └── TooFewSamplesError
 
 Every message states the rule, the values received, and what to type next.
@@ -149,6 +151,10 @@ class CheckpointError(TrainingError):
     """A checkpoint cannot be written or read."""
 
 
+class CheckpointTakenError(CheckpointError):
+    """Another training has taken a checkpoint over, and writes it from now on."""
+
+
 class TelemetryError(InteractiveDLError):
     """A run cannot be told, followed or steered."""
 
@@ -239,6 +245,10 @@ class UnreadableSourceError(DataError):
 
 class SourcesDifferError(DataError):
     """The ranks see different data."""
+
+
+class StagingError(DataError):
+    """Files cannot be copied to the nodes' own storage."""
 
 
 class TooFewSamplesError(DataError):

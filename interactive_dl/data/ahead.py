@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 
-def read_ahead(read: Callable[[Key], Item], keys: Iterable[Key]) -> Iterator[Item]:
+def read_ahead(read: Callable[[Key], Item], keys: Iterable[Key]) -> Generator[Item, None, None]:
     """``map(read, keys)`` where a thread reads the next item while the caller uses this one.
 
     The thread starts with the first item; it has ended when the iterator is exhausted or closed.

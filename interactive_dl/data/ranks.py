@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from interactive_dl.errors import DataError, SourcesDifferError
+
+Value = TypeVar("Value")
 
 
 class Communicator(Protocol):
@@ -27,22 +33,70 @@ class Communicator(Protocol):
         ...
 
 
+class Interrupts(Protocol):
+    """Interrupts of this process that were counted and not raised."""
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        ...
+
+    def await_first(self) -> None:
+        """Wait a moment for one that the other ranks have had."""
+        ...
+
+
+class Nodes(Communicator, Protocol):
+    """What ``stage`` needs of a group of ranks; the group of ``engine.init()`` is one."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the hosts, by rank."""
+        ...
+
+    def pass_on(self, block: np.ndarray, /, to: int, into: np.ndarray, source: int) -> None:
+        """Send ``block`` to one rank while ``into`` is filled by another; uint8, (bytes,) each."""
+        ...
+
+    def interrupts(self) -> AbstractContextManager[Interrupts]:
+        """Count interrupts within instead of raising them."""
+        ...
+
+
 class Alone:
-    """The one rank of a process that trains by itself."""
+    """The one rank of a process that trains by itself; it may be interrupted anywhere."""
 
     rank = 0
     size = 1
+    count = 0
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """This host's name."""
+        return (socket.gethostname(),)
 
     def allgather(self, value: Any, /) -> list[Any]:
         """This rank's ``value``."""
         return [value]
 
+    def pass_on(self, block: np.ndarray, /, to: int, into: np.ndarray, source: int) -> None:
+        """To itself."""
+        into[:] = block
+
+    @contextmanager
+    def interrupts(self) -> Iterator[Interrupts]:
+        """None is counted: nobody waits for this rank."""
+        yield self
+
+    def await_first(self) -> None:
+        """There is none."""
+
 
 @dataclass(frozen=True)
 class _Report:
-    """What a rank found: facts, or the error it met."""
+    """What a rank found, or the error it met."""
 
-    facts: dict[str, Any]
+    found: Any
     error: type[Exception] | None = None
     text: str = ""
 
@@ -64,25 +118,40 @@ def agree(group: Communicator, look: Callable[[], dict[str, Any]]) -> dict[str, 
         DataError: ``look`` failed on some ranks; the same error on every rank, naming them. It is
             the error of ``look`` where that is a ``DataError`` and all that failed met one kind.
     """
+    facts = gather(group, look, "read the data")
+    _require_same(facts)
+    return facts[group.rank]
+
+
+def gather(group: Communicator, look: Callable[[], Value], aim: str) -> list[Value]:
+    """What ``look`` returns on every rank, by rank; one allgather, whatever happens.
+
+    Args:
+        group: the ranks; all of them call this.
+        look: returns something picklable, or raises.
+        aim: what every rank must be able to do, as an error says.
+
+    Raises:
+        DataError: as in ``agree``.
+    """
     cause: Exception | None = None
     try:
         report = _Report(look())
     except Exception as error:  # noqa: BLE001 - whatever it is, the other ranks have to hear of it
         cause = error
-        report = _Report({}, type(error), _text(error))
+        report = _Report(None, type(error), _text(error))
     reports: list[_Report] = group.allgather(report)
     failed = {rank: other for rank, other in enumerate(reports) if other.error is not None}
     if failed:
-        raise _failure(failed, group.size) from cause
-    _require_same([other.facts for other in reports])
-    return report.facts
+        raise _failure(failed, group.size, aim) from cause
+    return [other.found for other in reports]
 
 
 def _text(error: Exception) -> str:
     return str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
 
 
-def _failure(failed: dict[int, _Report], size: int) -> DataError:
+def _failure(failed: dict[int, _Report], size: int, aim: str) -> DataError:
     kinds = {report.error for report in failed.values()}
     kind = kinds.pop() if len(kinds) == 1 else DataError
     error = kind if kind is not None and issubclass(kind, DataError) else DataError
@@ -90,9 +159,7 @@ def _failure(failed: dict[int, _Report], size: int) -> DataError:
     if len(texts) == 1 and len(failed) == size:
         return error(texts.pop())
     listed = "\n".join(f"  rank {rank}: {report.text}" for rank, report in failed.items())
-    return error(
-        f"Every rank must be able to read the data, but {len(failed)} of {size} cannot:\n{listed}"
-    )
+    return error(f"Every rank must be able to {aim}, but {len(failed)} of {size} cannot:\n{listed}")
 
 
 def _require_same(facts: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -194,6 +195,11 @@ class GlooLinks:
             self.send(0, topic, total)
         return self.broadcast_array(total, 0)
 
+    def pass_on(self, block: np.ndarray, to: int, into: np.ndarray, source: int) -> None:
+        topic = f"{self.tag}/blocks"
+        self.send(to, topic, block.tobytes())
+        into[:] = np.frombuffer(self._receive(topic, source), np.uint8)
+
     def begin_allgather(self, numbers: np.ndarray) -> GlooGathering:
         return self._begin(numbers)
 
@@ -279,7 +285,7 @@ class GlooLinks:
         came: list[Any] = []
 
         def has_come() -> bool:
-            came.extend(self.take(rank, topic))
+            came.extend(islice(self.take(rank, topic), 1))
             return bool(came)
 
         self._wait(has_come)

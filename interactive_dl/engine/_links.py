@@ -88,6 +88,14 @@ class Links(Protocol):
     def sum_array(self, array: np.ndarray) -> np.ndarray:
         """Sum over the ranks, bit for bit alike; ``array`` has the same shape on each."""
 
+    def pass_on(self, block: np.ndarray, to: int, into: np.ndarray, source: int) -> None:
+        """Send bytes to one rank while others come from another, which both do the same.
+
+        Args:
+            block: uint8, shape (bytes,), for rank ``to``.
+            into: uint8, of the shape of what rank ``source`` sends here; filled.
+        """
+
     def begin_allgather(self, numbers: np.ndarray) -> Gathering:
         """Begin to gather ``numbers``, float64, shape (numbers,), and go on meanwhile."""
 

@@ -147,6 +147,9 @@ class MpiLinks:
     def sum_array(self, array: np.ndarray) -> np.ndarray:
         return _waiting.sum_array(self.comm, array)
 
+    def pass_on(self, block: np.ndarray, to: int, into: np.ndarray, source: int) -> None:
+        _waiting.pass_on(self.comm, block, to, into, source)
+
     def begin_allgather(self, numbers: np.ndarray) -> MpiGathering:
         values = np.empty((self.size, numbers.size), dtype=np.float64)
         return MpiGathering(self.comm, numbers, values, self.comm.Iallgather(numbers, values))

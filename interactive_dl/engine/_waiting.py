@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 NOTICE_TAG = 7001
+_BLOCK_TAG = 7002
 # A rank that took part before it failed leaves the others a collective that they can complete.
 _GRACE_S = 0.5
 _SPIN_S = 0.002
@@ -30,7 +31,7 @@ _ABANDONED: list[Any] = []  # requests, and the buffers that MPI may still write
 
 
 def wait(comm: MPI.Intracomm, request: MPI.Request) -> None:
-    """Complete ``request``, a collective over ``comm``.
+    """Complete ``request``, a collective over ``comm`` or a message.
 
     Raises:
         PeerFailedError: a rank sent notice of its failure, or died, before it took part.
@@ -102,3 +103,18 @@ def sum_array(comm: MPI.Intracomm, array: np.ndarray) -> np.ndarray:
     total = np.empty_like(mine)
     wait(comm, comm.Ireduce(mine, total if comm.rank == 0 else None, root=0))
     return broadcast_array(comm, total, 0)
+
+
+def pass_on(comm: MPI.Intracomm, block: np.ndarray, to: int, into: np.ndarray, source: int) -> None:
+    """Send ``block`` to one rank while ``into`` is filled by another."""
+    requests = (
+        comm.Irecv(into, source=source, tag=_BLOCK_TAG),
+        comm.Isend(block, dest=to, tag=_BLOCK_TAG),
+    )
+    try:
+        for request in requests:
+            wait(comm, request)
+    except BaseException:
+        for request in requests:
+            abandon(request, block, into)
+        raise

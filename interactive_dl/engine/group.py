@@ -8,12 +8,13 @@ import sys
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interactive_dl.engine import _devices, _horovod, world
 from interactive_dl.engine._handshake import OutdatedError
+from interactive_dl.engine._interrupt import Signals, listening
 from interactive_dl.engine._tuning import Tuning
 from interactive_dl.errors import GroupError, PeerFailedError
 
@@ -75,6 +76,19 @@ class Group:
     def broadcast_array(self, array: np.ndarray, root: int = 0) -> np.ndarray:
         """``root``'s array on every rank; ``array`` has the same shape and dtype on all of them."""
         return self.links.broadcast_array(array, root)
+
+    def pass_on(self, block: np.ndarray, to: int, into: np.ndarray, source: int) -> None:
+        """Send bytes to rank ``to`` while those of rank ``source`` come; both do the same.
+
+        Args:
+            block: uint8, shape (bytes,).
+            into: uint8, of the shape of what comes; filled.
+        """
+        self.links.pass_on(block, to, into, source)
+
+    def interrupts(self) -> AbstractContextManager[Signals]:
+        """Count this engine's interrupts within, instead of raising them at any place."""
+        return listening()
 
     def average(self, values: Mapping[str, float]) -> dict[str, float]:
         """Mean of each value over the ranks, bit for bit alike on all; same keys everywhere."""

@@ -65,6 +65,10 @@ def test_groups_gather_broadcast_and_add(three: Cluster) -> None:
         assert [one["local"] for one in told] == [(rank, count) for rank in range(count)]
         assert [one["mean"] for one in told] == [[(count - 1) / 2] * 3] * count
         assert [one["last"] for one in told] == [f"from {count - 1}"] * count
+        before = [(rank - 1) % count for rank in range(count)]
+        assert [one["came"] for one in told] == [
+            [[rank, step] for step in range(3)] for rank in before
+        ]
         assert all("collectives are Gloo's" in one["comm"] for one in told)
 
 
@@ -139,7 +143,14 @@ def _collectives() -> dict[str, Any]:
         group.average_array(mine).tolist()
         == group.broadcast_array(group.average_array(mine), group.size - 1).tolist()
     )
+    came = []
+    for step in range(3):  # a rank may be ahead of the next one by several
+        into = np.empty(2, np.uint8)
+        to, source = (group.rank + 1) % group.size, (group.rank - 1) % group.size
+        group.pass_on(np.array([group.rank, step], np.uint8), to, into, source)
+        came.append(into.tolist())
     return {
+        "came": came,
         "ids": group.allgather(group.engines[group.rank]),
         "local": (group.local_rank, group.local_size),
         "mean": group.average_array(mine).tolist(),
