@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,10 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from interactive_dl.data.ahead import read_ahead
 from interactive_dl.data.ranks import Communicator
+from interactive_dl.data.readers import Readers
+from interactive_dl.data.reading import Batch, Reading
 from interactive_dl.data.shard import Shard
 from interactive_dl.data.shards import StepPlan
-
-Batch = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,30 @@ class Batches(DataAdapter):
     """This rank's batches, epoch after epoch: ``model.fit(train, validation_data=val)``.
 
     Iterating gives the ``(x, y)`` or ``(x, y, weight)`` of each step of the current epoch, reading
-    one ahead in a thread; ``batches[step]`` gives one of them. ``fit`` goes through the epochs by
-    itself; the callbacks of ``engine.callbacks`` also tell it the number of each epoch, which makes
-    a resumed training go on in the order of an uninterrupted one. In a loop of your own call
-    ``set_epoch`` before each epoch.
+    one ahead in a thread, or several in ``readers``, processes that stay from one pass to the next
+    until these batches are forgotten, or a pass is left before its end. ``batches[step]`` gives one
+    of them. ``fit`` goes through the epochs by itself; the callbacks of ``engine.callbacks`` also
+    tell it the number of each epoch, which makes a resumed training go on in the order of an
+    uninterrupted one. In a loop of your own call ``set_epoch`` before each epoch.
 
     ``fit`` has no say in the order here (its ``shuffle``) nor in the weights (its
     ``class_weight``): use ``shard(shuffle=...)`` and ``data.open(..., weight=...)``.
     """
 
     def __init__(
-        self, shard: Shard, batch_size: int, transform: Callable[..., Batch] | None = None
+        self,
+        shard: Shard,
+        batch_size: int,
+        transform: Callable[..., Batch] | None = None,
+        readers: int = 0,
     ) -> None:
+        if readers < 0:
+            raise ValueError(f"`readers >= 0` must hold, but got (readers={readers}).")
         self.shard = shard
         self.plan = shard.plan(batch_size)
+        self.readers = readers
         self._transform = transform
+        self._idle: list[Readers] = []
         # Keras ends an epoch that never was before the first one (EpochIterator.reset)
         self._ended_epochs = -1
         self._begun = Begun()
@@ -126,14 +135,14 @@ class Batches(DataAdapter):
     def map(self, function: Callable[..., Batch]) -> Batches:
         """The same batches, each passed through ``function(x, y)`` (or ``(x, y, weight)``).
 
-        It runs in the reading thread and returns a tuple again.
+        It runs where batches are read, and returns a tuple again.
         """
         earlier = self._transform
 
         def both(*batch: np.ndarray) -> Batch:
             return function(*(batch if earlier is None else earlier(*batch)))
 
-        mapped = Batches(self.shard, self.batch_size, both)
+        mapped = Batches(self.shard, self.batch_size, both, self.readers)
         mapped._begun = self._begun
         return mapped
 
@@ -142,13 +151,24 @@ class Batches(DataAdapter):
 
     def __getitem__(self, step: int) -> Batch:
         plan, order = self._plan(self.epoch), self._order(self.epoch)
-        return self._read(plan.share(step, self.group.rank), order)
+        return self._reading(order[plan.share(step, self.group.rank)])
 
     def __iter__(self) -> Iterator[Batch]:
         # A pass keeps the order it began with, whatever happens to the epoch's number meanwhile
         plan, order = self._plan(self.epoch), self._order(self.epoch)
-        shares = (plan.share(step, self.group.rank) for step in range(plan.steps))
-        return read_ahead(lambda share: self._read(share, order), shares)
+        rank = self.group.rank
+        keys = (order[plan.share(step, rank)] for step in range(plan.steps))
+        return self._read_beside(keys) if self.readers else read_ahead(self._reading, keys)
+
+    def _read_beside(self, keys: Iterable[np.ndarray]) -> Iterator[Batch]:
+        """A pass by the readers; one pass at a time has them, another one its own."""
+        readers = self._idle.pop() if self._idle else Readers(self._reading, self.readers)
+        try:
+            yield from readers.ahead(keys)
+        except BaseException:
+            readers.end()
+            raise
+        self._idle.append(readers)
 
     def _plan(self, epoch: int) -> StepPlan:
         """How what is to be done of an epoch is cut into steps."""
@@ -161,9 +181,9 @@ class Batches(DataAdapter):
         order = self.shard.order(epoch)
         return order[self._begun.samples :] if epoch == self._begun.epoch else order
 
-    def _read(self, share: slice, order: np.ndarray) -> Batch:
-        batch = self.shard.source.read(order[share])
-        return batch if self._transform is None else self._transform(*batch)
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.shard.source, self._transform)
 
     # What Keras asks of an adapter; its iterators are made before a pass and started in it.
 

@@ -41,17 +41,20 @@ class Shard:
         """The epoch's order of all samples, alike on all ranks: int64, shape (samples,)."""
         return epoch_order(self.samples, self.seed, epoch, self.shuffle)
 
-    def batch(self, batch_size: int) -> Batches:
+    def batch(self, batch_size: int, readers: int = 0) -> Batches:
         """Batches for ``model.fit``, ``evaluate`` and ``predict``.
 
         Args:
             batch_size: samples per rank and step. The last step of an epoch is smaller, or up to
                 one sample larger, so that no sample is left out and all ranks take equally many
                 steps.
+            readers: processes that read batches ahead, in the same order, for this rank: for files
+                that take long to decode, or whose library lets one thread at a time in (HDF5).
+                Each opens the files for itself; a source in memory they would copy. 0: a thread.
 
         Raises:
-            ValueError: a batch size below 1.
+            ValueError: a batch size below 1, or fewer than no readers.
         """
         from interactive_dl.data.batches import Batches
 
-        return Batches(self, batch_size)
+        return Batches(self, batch_size, readers=readers)

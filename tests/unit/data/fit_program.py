@@ -51,9 +51,9 @@ class SetEpoch(keras.callbacks.Callback):
         self.batches.set_epoch(epoch)
 
 
-def numbered(samples: int) -> data.Batches:
+def numbered(samples: int, readers: int = 0) -> data.Batches:
     x = np.arange(samples, dtype=np.float32)[:, None]
-    return data.from_arrays(x, np.zeros((samples, 1))).shard(seed=5).batch(BATCH_SIZE)
+    return data.from_arrays(x, np.zeros((samples, 1))).shard(seed=5).batch(BATCH_SIZE, readers)
 
 
 def fit(batches: data.Batches, epochs: int, tell: bool = True, **options: Any) -> Seen:
@@ -79,6 +79,7 @@ def main() -> None:
         "uninterrupted": fit(numbered(SAMPLES), 4).training,
         "resumed": fit(numbered(SAMPLES), 4, initial_epoch=2).training,
         "a few steps per epoch": fit(numbered(SAMPLES), 7, steps_per_epoch=2).training,
+        "read by two readers": fit(numbered(SAMPLES, readers=2), 2).training,
         "untold": fit(untold, 4, tell=False).training,
         "epoch after the untold": untold.epoch,
         "two batches": fit(numbered(2 * BATCH_SIZE), 3).training,

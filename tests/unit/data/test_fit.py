@@ -59,6 +59,10 @@ def test_a_resumed_fit_goes_on_in_the_order_of_an_uninterrupted_one(report: dict
     assert report["resumed"] == report["uninterrupted"][2 * STEPS :]
 
 
+def test_readers_change_nothing_in_what_the_model_sees(report: dict[str, Any]) -> None:
+    assert report["read by two readers"] == report["uninterrupted"][: 2 * STEPS]
+
+
 def test_steps_per_epoch_cuts_a_pass_into_epochs_without_changing_its_order(
     report: dict[str, Any],
 ) -> None:
