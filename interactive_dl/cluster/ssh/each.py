@@ -54,7 +54,7 @@ def commands(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Start all engines and wait for their ends; the first exit code that is not 0.
+    """Start all engines and wait for all their ends; the first exit code that is not 0.
 
     SIGINT ends the connections; who guards the hosts ends the engines.
     """
@@ -65,7 +65,8 @@ def main(words: Sequence[str] | None = None) -> int:
         for command in commands(chosen.host, chosen.script, chosen.ssh, chosen.engine)
     ]
     with contextlib.suppress(KeyboardInterrupt):
-        return next((code for one in started if (code := one.wait()) != 0), 0)
+        codes = [one.wait() for one in started]  # the first bad end is not the others' end
+        return next((code for code in codes if code != 0), 0)
     for one in started:
         one.kill()
     return 1

@@ -128,6 +128,17 @@ def test_engines_without_mpi_are_started_host_by_host() -> None:
     assert all(words[-1].startswith("bash /f/host.sh python -m engine") for words in found)
 
 
+def test_an_engine_without_mpi_that_ends_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = tmp_path / "late"
+    ends = [["sh", "-c", "exit 3"], ["sh", "-c", f"sleep 0.2; touch {late}; exit 4"], ["true"]]
+    monkeypatch.setattr(each, "commands", lambda *_: ends)
+    words = ["-n", "3", "--host", "n1:3", "--script", "/f/host.sh", "--", "engine"]
+    assert each.main(words) == 3
+    assert late.exists()
+
+
 def _facts(machine: str = "n1 b", *, has_mark: bool = True, unreached: str = "") -> Facts:
     return Facts(machine, 4, has_mark, unreached)
 
