@@ -24,7 +24,7 @@ class Larc(Wrapper):
         clip    g <- (g + b w) min(r / lr, 1): the local rate is never above the global one
         scale   g <- (g + b w) r
 
-    ``b`` is the weight decay. Sources: NVIDIA's apex, and the exascale climate study (Kurth et al.
+    ``b`` is the weight decay; a tensor whose gradient is all zeros stays as it is. Sources: NVIDIA's apex, and the exascale climate study (Kurth et al.
     2018, arXiv 1810.01993), which needs no warm-up with it. Gradients are changed after reduction,
     accumulation and clipping. Optimizers such as Adam undo a constant factor of the gradient: to
     scale their step, take ``Lamb``.
@@ -81,8 +81,10 @@ class Larc(Wrapper):
         factor = self.trust(weight, gradient, decay)
         if self.mode == "clip":
             factor = ops.minimum(factor / ops.cast(rate, factor.dtype), 1.0)
-        decayed = gradient + decay * weight if decay else gradient
-        return decayed * ops.cast(factor, gradient.dtype)
+        if decay:
+            moves = ops.cast(trust_ratio.norm(gradient) > 0, gradient.dtype)
+            gradient = gradient + decay * moves * weight
+        return gradient * ops.cast(factor, gradient.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """What ``from_config`` needs."""

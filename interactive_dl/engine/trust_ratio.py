@@ -123,7 +123,7 @@ def config_of(trust: TrustRatio) -> dict[str, Any]:
     return asdict(trust)
 
 
-EXCLUDED = ("bias$", "gamma$", "beta$")
+EXCLUDED = ("bias$", "gamma$", "beta$", "scale$")
 """Bias, and scale and offset of normalisations: their norms say nothing of how far they may move,
 and decay would only spoil them.
 """

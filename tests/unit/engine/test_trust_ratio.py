@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from interactive_dl.engine import Lamb, Larc, Lars, TrustRatio
-from interactive_dl.engine.trust_ratio import PRESETS, is_excluded, resolve
+from interactive_dl.engine.trust_ratio import EXCLUDED, PRESETS, is_excluded, resolve
 
 STEPS = 4
 LR, DECAY, MOMENTUM = 0.7, 0.03, 0.9
@@ -128,13 +128,12 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 def test_names_of_bias_and_normalisation_are_excluded() -> None:
-    patterns = ("bias$", "gamma$", "beta$")
-    layer = keras.layers.BatchNormalization()
-    layer.build((None, 3))
-    assert all(is_excluded(one, patterns) for one in layer.trainable_variables)
+    for layer in (keras.layers.BatchNormalization(), keras.layers.RMSNormalization()):
+        layer.build((None, 3))
+        assert all(is_excluded(one, EXCLUDED) for one in layer.trainable_variables)
     dense = keras.layers.Dense(2, name="beta_decay")
     dense.build((None, 3))
-    assert [is_excluded(one, patterns) for one in dense.trainable_variables] == [False, True]
+    assert [is_excluded(one, EXCLUDED) for one in dense.trainable_variables] == [False, True]
 
 
 # -- the optimizers --------------------------------------------------------------------------------
@@ -254,6 +253,15 @@ def test_larc_of_apex_by_hand(mode: Any) -> None:
     optimizer = Larc(inner, mode=mode, weight_decay=DECAY)
     plain = Momentum(lambda w, g: 0.005 * g)
     assert_same(trained(optimizer), by_hand(Momentum(adapted), plain))
+
+
+@pytest.mark.parametrize("mode", ["clip", "scale"])
+def test_larc_leaves_a_weight_without_a_gradient_alone_as_apex_does(mode: Any) -> None:
+    kernel, _ = kernel_and_bias()
+    before = np.array(kernel)
+    optimizer = Larc(keras.optimizers.SGD(0.1), mode=mode, weight_decay=DECAY)
+    optimizer.apply([keras.ops.zeros_like(kernel)], [kernel])
+    np.testing.assert_array_equal(np.array(kernel), before)
 
 
 @pytest.mark.parametrize("rate", [1e-4, 0.1])
