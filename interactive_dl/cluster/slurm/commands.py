@@ -206,6 +206,7 @@ def _run(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )
@@ -214,6 +215,8 @@ def _run(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[
             f"Slurm is spoken to with its own commands, but there is no {words[0]} in"
             f" {os.environ.get('PATH', '')}. On a login node, type: module load slurm"
         ) from error
+    except OSError as error:
+        raise SchedulerError(f"{words[0]} could not be started: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(
             f"Slurm does not answer: {words[0]} said nothing for {timeout_s:g} s."

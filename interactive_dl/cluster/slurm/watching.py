@@ -98,7 +98,7 @@ class Watch:
         """Look at a job from now on."""
         with self._change:
             self._jobs.setdefault(job, None)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="slurm jobs", daemon=True)
                 self._thread.start()
         self.hurry()

@@ -34,13 +34,36 @@ def test_an_unknown_interface_is_answered_with_those_that_there_are() -> None:
 def test_plug_ins_are_read_as_new_and_old_versions_of_srun_print_them(
     said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "srun").write_text(f"#!/bin/sh\ncat >&2 <<END\n{said}\nEND\n")
-    (tmp_path / "srun").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    _command(monkeypatch, tmp_path, "srun", f"cat >&2 <<END\n{said}\nEND")
     assert commands.plug_ins() == ("pmix", "none", "pmi2")
+
+
+def test_bytes_of_another_encoding_are_read_past(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _command(monkeypatch, tmp_path, "sinfo", r"printf 'n1|drained|L\374fter\n'")
+    assert commands.unfit_nodes(["n1"]) == {"n1": "drained (L\N{REPLACEMENT CHARACTER}fter)"}
+
+
+def test_a_command_that_cannot_be_started_is_slurm_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _command(monkeypatch, tmp_path, "squeue", "").chmod(0o600)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SchedulerError, match=r"squeue could not be started: .*ermission"):
+        commands.listing([1])
 
 
 def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SchedulerError, match="there is no squeue in /nowhere"):
         commands.listing([1])
+
+
+def _command(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, lines: str) -> Path:
+    """Put a command of Slurm's into ``PATH`` that does what these lines of a shell say."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return path

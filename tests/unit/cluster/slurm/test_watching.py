@@ -83,6 +83,27 @@ def test_silence_is_told_and_what_was_known_stays() -> None:
     watch.remove(1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_died_is_started_again() -> None:
+    slurm = _Slurm()
+    is_broken = True
+
+    def look(ids: Collection[int]) -> Mapping[int, Job]:
+        if is_broken:
+            raise RuntimeError("no more threads")
+        return slurm.look(ids)
+
+    watch = Watch(look)
+    watch.add(1)
+    assert watch._thread is not None
+    watch._thread.join()
+    is_broken = False
+    watch.add(2)
+    slurm.await_two_looks()
+    watch.remove(1)
+    watch.remove(2)
+
+
 def test_looks_become_rarer_while_nothing_moves_and_much_rarer_while_nobody_answers() -> None:
     quiet = silent = Pace()
     for _ in range(20):
