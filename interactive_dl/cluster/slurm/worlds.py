@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+_LOG = logging.getLogger("interactive_dl.cluster")
 
 Stage = Literal["running", "leaving", "restarting", "over"]
 
@@ -31,11 +35,19 @@ class World:
     reason: str = ""
 
     def write(self, folder: Path) -> None:
-        """Write under a temporary name, then rename: a reader sees the whole file or none."""
+        """Write under a temporary name, then rename: a reader sees the whole file or none.
+
+        Engines are looked after even where nothing can be written, such as over a quota.
+        """
         path = _path(folder, self.job)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.rename(path)
+        try:
+            partial.write_text(json.dumps(asdict(self)))
+            partial.rename(path)
+        except OSError as error:
+            _LOG.warning("Notebooks are not told how the engines stand: %s", error)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: Path, job: int) -> World | None:
@@ -53,8 +65,14 @@ def end(folder: Path, job: int) -> None:
 
 
 def is_to_end(folder: Path, job: int) -> bool:
-    """Whether somebody has asked for that, or the whole cluster is gone."""
-    return _order(folder, job).exists() or not folder.exists()
+    """Whether somebody has asked for that, or the whole cluster is gone.
+
+    A file system that gives an error, such as a stale handle, says neither.
+    """
+    try:
+        return _order(folder, job).exists() or not folder.exists()
+    except OSError:
+        return False
 
 
 def _path(folder: Path, job: int) -> Path:

@@ -99,10 +99,17 @@ class JobNodes:
         return job == str(self.job) and _processes.has(process, _ENGINE)
 
     def clear(self) -> None:
-        commands.end_steps(self.job, keep=commands.KEEPER)
+        try:
+            commands.end_steps(self.job, keep=commands.KEEPER)
+        except SchedulerError as error:
+            _LOG.warning("Steps of the world that has ended may go on: %s", error)
 
     def unfit(self) -> Collection[str]:
-        return commands.unfit_nodes(tuple(self.slots))
+        try:
+            return commands.unfit_nodes(tuple(self.slots))
+        except SchedulerError as error:
+            _LOG.warning("Nodes that Slurm has taken out of service are not known: %s", error)
+            return ()
 
     def ending(self, number: int) -> str:
         try:

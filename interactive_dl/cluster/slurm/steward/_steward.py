@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from interactive_dl.cluster.slurm.silence import answers
 from interactive_dl.cluster.slurm.steward._nodes import Nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
-from interactive_dl.errors import RecorderUnreachableError
+from interactive_dl.errors import RecorderRefusedError, RecorderUnreachableError
 from interactive_dl.telemetry import _address, exits, supervisor, wire
 from interactive_dl.telemetry.feed import ask
 
@@ -281,6 +281,9 @@ class Steward:
             except RecorderUnreachableError as error:
                 _LOG.warning("%s", error)
                 time.sleep(_TICK_S)
+            except RecorderRefusedError as error:
+                _LOG.warning("What runs on the engines ends without a checkpoint: %s", error)
+                return
 
     def _resume(self, world: World, gone: Sequence[int]) -> subprocess.Popen[bytes]:
         """Have what had trained begin again, once the engines are there."""

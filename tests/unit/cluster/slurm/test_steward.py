@@ -17,10 +17,12 @@ import pytest
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.silence import Place, Silence
-from interactive_dl.cluster.slurm.steward import keeper_command, steward_command
+from interactive_dl.cluster.slurm.steward import _steward, keeper_command, steward_command
 from interactive_dl.cluster.slurm.steward.__main__ import main
+from interactive_dl.cluster.slurm.steward._nodes import JobNodes
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
+from interactive_dl.errors import RecorderRefusedError
 from interactive_dl.telemetry import _address, exits
 
 
@@ -227,6 +229,46 @@ def test_the_engine_that_ended_first_is_named_where_somebody_saw_its_end(tmp_pat
     exits.record_exit(tmp_path, exits.Exit(5, "n2", 99, 3, None, time.time(), 0))
     assert steward.why_over(world, world.hosts) == "Engine 5 on n2 ended first: exit code 3."
     assert steward.why_over(world, ["n1"]).endswith("and n2 cannot be used.")
+
+
+def test_a_slurm_that_does_not_answer_costs_no_world(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    nodes = JobNodes(7, tmp_path, ["n1"], 1, launcher("mpiexec"))
+    nodes.clear()
+    assert not nodes.unfit()
+    assert "there is no squeue" in caplog.text
+    assert "there is no sinfo" in caplog.text
+
+
+def test_what_cannot_be_written_is_logged_and_leaves_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = tmp_path / "job-7.json"
+    in_the_way.mkdir()
+    World(7, (0,), ("n1",)).write(tmp_path)
+    assert list(tmp_path.iterdir()) == [in_the_way]
+    assert "Notebooks are not told" in caplog.text
+
+
+def test_a_file_system_with_an_error_is_no_order_to_end(tmp_path: Path) -> None:
+    assert not is_to_end(tmp_path / (300 * "x"), 7)
+
+
+def test_a_recorder_that_refuses_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RecorderRefusedError("It speaks another version.")
+
+    monkeypatch.setattr(_steward, "ask", refuse)
+    _address.write(tmp_path, _address.Address("tcp://127.0.0.1:1", "", "", ""))
+    steward = Steward(
+        folder=tmp_path, nodes=_Cut(tmp_path), command=[], restart=True, is_elastic=False
+    )
+    steward._vacate((4, 5))
+    assert "without a checkpoint: It speaks another version." in caplog.text
 
 
 def _wait_with_sigterm() -> None:
