@@ -100,7 +100,8 @@ class FrameSource:
     """Frames of a folder, in the order of the files' names.
 
     ``stats.h5`` is in it, or in the folder above; it has ``climate/stats``, or ``climate/minval``
-    and ``climate/maxval`` as in DeepCAM. Labels are ``labels_0``, or ``labels``; of several sets of
+    and ``climate/maxval`` as in DeepCAM. Frames with some of its channels only have their numbers
+    in ``climate/channels``. Labels are ``labels_0``, or ``labels``; of several sets of
     labels the first is taken.
     """
 
@@ -134,11 +135,19 @@ class FrameSource:
         places = [self.folder / STATS, self.folder.parent / STATS]
         for place in places:
             if place.is_file():
-                return _range_in(place)
+                minimum, maximum = _range_in(place)
+                kept = self._kept(len(minimum))
+                return minimum[kept], maximum[kept]
         raise SourceNotFoundError(
             f"The channels' ranges must be in {places[0]} or {places[1]}, but neither is there."
             " Copy the stats.h5 that belongs to the frames."
         )
+
+    def _kept(self, channels: int) -> np.ndarray | slice:
+        """Which of so many channels the frames have."""
+        with _opened(self._files[0]) as climate:
+            has_all = climate["data"].shape[-1] == channels
+            return slice(None) if has_all or "channels" not in climate else climate["channels"][:]
 
     def _frame(self, file: Path) -> tuple[np.ndarray, np.ndarray]:
         with _opened(file) as climate:

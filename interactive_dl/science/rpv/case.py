@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interactive_dl import data
+from interactive_dl.errors import MissingKeyError
 from interactive_dl.science.definition import Case, Predictor, Published, predictions
 from interactive_dl.science.rpv.config import (
     FULL_SIZE,
@@ -55,11 +56,19 @@ def compile(model: keras.Model, config: Config, distribute: Callable[[Any], Any]
 
 
 def judge(predictor: Predictor, config: Config, folder: Path) -> dict[str, float]:
-    """The figures of ``metric.Scores`` on the test events."""
-    test = data.open(folder, "test")
-    cuts = data.open(folder, "test", x="all_events/passSR", weight="all_events/weight")
-    passes_cuts, y, weight = cuts.arrays()
-    return score(y, predictions(predictor, test, 500), passes_cuts == 1, weight).metrics()
+    """The figures of ``metric.Scores`` on the test events.
+
+    Files without ``passSR`` do not say what the cuts accept.
+    """
+    test = data.open(folder, "test", weight="all_events/weight")
+    _, y, weight = test.arrays()
+    try:
+        passes_cuts, *_ = data.open(folder, "test", x="all_events/passSR").arrays()
+    except MissingKeyError:
+        accepted = None
+    else:
+        accepted = passes_cuts == 1
+    return score(y, predictions(predictor, test, 500), accepted, weight).metrics()
 
 
 CASE = Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -30,7 +31,8 @@ class Scores:
         cuts_tpr: share of the signal that the cuts accept.
         cuts_fpr: share of the background that the cuts accept.
         tpr_at_cuts_fpr: share of the signal that the classifier accepts when it accepts as much
-            background as the cuts.
+            background as the cuts. This and the two before are nan where it is not known what
+            the cuts accept.
         accuracy: share of right decisions.
         purity: share of signal in what is accepted.
         efficiency: share of signal that is accepted.
@@ -63,14 +65,14 @@ class Scores:
 
 
 def score(
-    y: np.ndarray, probability: np.ndarray, passes_cuts: np.ndarray, weight: np.ndarray
+    y: np.ndarray, probability: np.ndarray, passes_cuts: np.ndarray | None, weight: np.ndarray
 ) -> Scores:
     """Compare predictions with the truth and with the cuts.
 
     Args:
         y: 1 for signal, 0 for background, shape (events,).
         probability: of signal, as predicted, shape (events,) or (events, 1).
-        passes_cuts: whether the cuts accept each event, bool, shape (events,).
+        passes_cuts: whether the cuts accept each event, bool, shape (events,); None: not known.
         weight: how many events each stands for, shape (events,).
     """
     from sklearn.metrics import roc_auc_score
@@ -78,7 +80,9 @@ def score(
     predicted = np.asarray(probability).reshape(-1)
     truth = np.asarray(y) == 1
     accepted = predicted >= 0.5
-    cuts_tpr, cuts_fpr = float(passes_cuts[truth].mean()), float(passes_cuts[~truth].mean())
+    cuts_tpr = cuts_fpr = math.nan
+    if passes_cuts is not None:
+        cuts_tpr, cuts_fpr = float(passes_cuts[truth].mean()), float(passes_cuts[~truth].mean())
     return Scores(
         auc=float(roc_auc_score(truth, predicted)),
         cuts_tpr=cuts_tpr,

@@ -139,7 +139,7 @@ def test_each_split_has_frames_of_its_own(folder: Path) -> None:
     assert len(set(SPLIT_START.values())) == 3
 
 
-def original(file: Path, **arrays: np.ndarray) -> None:
+def original(file: Path, **arrays: np.ndarray | list[int]) -> None:
     with h5py.File(file, "w") as opened:
         for name, array in arrays.items():
             opened[f"climate/{name}"] = array
@@ -154,6 +154,17 @@ def test_the_originals_files_are_read(tmp_path: Path) -> None:
     x, y = open(tmp_path, "val").arrays()
     np.testing.assert_allclose(x[0, 1, 2], [10 / 10, (11 - 1) / 5])
     np.testing.assert_array_equal(y[0], sets_of_labels[0])
+
+
+def test_files_with_some_of_the_channels_take_their_ranges(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    arrays = {"data": np.full((1, 1, 2), 6.0), "labels_0": np.zeros((1, 1)), "channels": [1, 3]}
+    original(tmp_path / "train" / "data-0.h5", **arrays)
+    maximum = np.array([1.0, 10, 1, 8])
+    original(tmp_path / STATS, minval=np.array([0.0, 2, 0, 4]), maxval=maximum)
+    np.testing.assert_allclose(open(tmp_path, "train").arrays()[0], [[[[0.5, 0.5]]]])
+    original(tmp_path / STATS, minval=np.array([2.0, 4]), maxval=maximum[[1, 3]])
+    np.testing.assert_allclose(open(tmp_path, "train").arrays()[0], [[[[0.5, 0.5]]]])
 
 
 def test_frames_travel_to_other_processes_as_their_folder(folder: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from interactive_dl import data
 from interactive_dl.science import rpv
+from interactive_dl.science.definition import Constant
+from interactive_dl.science.rpv.case import CASE
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -80,6 +82,15 @@ def test_written_splits_are_opened_by_name_and_share_no_event(tmp_path: Path) ->
     assert {split: len(each) for split, each in opened.items()} == {"train": 9, "val": 4, "test": 3}
     images = {each.tobytes() for split in opened.values() for each in split.arrays()[0]}
     assert len(images) == 16
+
+
+def test_files_that_do_not_say_what_the_cuts_accept_are_judged_without(tmp_path: Path) -> None:
+    rpv.write_splits(tmp_path, train=2, val=2, test=20)
+    with h5py.File(tmp_path / "test.h5", "a") as file:
+        del file["all_events/passSR"]
+    metrics = CASE.score(Constant(np.array([0.5])), CASE.config("laptop"), tmp_path)
+    assert metrics["auc"] == 0.5
+    assert np.isnan(metrics["gain"])
 
 
 def test_the_events_of_a_split_do_not_depend_on_the_sizes_of_the_others(tmp_path: Path) -> None:

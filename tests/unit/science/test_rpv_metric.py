@@ -32,6 +32,13 @@ def test_the_gain_compares_at_the_background_of_the_cuts() -> None:
     assert scores.gain == 1.5
 
 
+def test_without_cuts_there_is_no_gain_and_no_gate() -> None:
+    scores = rpv.score(Y, PROBABILITY, None, WEIGHT)
+    assert scores.auc == pytest.approx(14 / 16)
+    assert np.isnan([scores.cuts_tpr, scores.tpr_at_cuts_fpr, scores.gain]).all()
+    assert not scores.passes_gate
+
+
 def test_predictions_may_be_a_column() -> None:
     assert rpv.score(Y, PROBABILITY[:, None], CUTS, WEIGHT).auc == pytest.approx(14 / 16)
 
