@@ -7,7 +7,7 @@ export TORCH GPU HUB
 .PHONY: help setup mpich demo test lab hub centre bench bench-centre science check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup:  ## make .venv and build Horovod once (TORCH=1: torch too, GPU=1: CUDA and NCCL)
 	@$(SETUP)
