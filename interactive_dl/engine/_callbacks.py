@@ -11,7 +11,13 @@ import keras
 from interactive_dl.engine import _fit
 from interactive_dl.engine._agreement import DriftCheck, EpochOrder, SamePlan
 from interactive_dl.engine._broadcast import BroadcastState
-from interactive_dl.engine._checkpoint import RESTORED, Checkpoint, Resume, checkpoint_path
+from interactive_dl.engine._checkpoint import (
+    RESTORED,
+    Checkpoint,
+    CheckpointFile,
+    Resume,
+    checkpoint_path,
+)
 from interactive_dl.engine._keep_position import KeepPosition
 from interactive_dl.engine._live import Live
 from interactive_dl.engine._metrics import AverageStatistics, MetricAverage, Throughput
@@ -55,7 +61,8 @@ def callbacks(
         plateau: options of ``keras.callbacks.ReduceLROnPlateau`` (``{"patience": 8}``); it sees
             averaged metrics, so all ranks lower their rates alike.
         checkpoint: a ``.keras`` file that rank 0 writes after every epoch, and when the training
-            is stopped or interrupted within one.
+            is stopped or interrupted within one. Another training that begins with it takes it
+            over: this one then ends with a ``CheckpointTakenError``.
         resume: go on from that file where it exists.
         parameters: what you want to find again beside the curves (numbers and texts by name).
         knobs: further knobs besides learning rate, momentum, weight decay, clipping and dropout.
@@ -80,7 +87,8 @@ def callbacks(
     path = None if checkpoint is None else checkpoint_path(checkpoint)
     if replay.VARIABLE in os.environ:
         path = None  # a replay begins at the beginning, and leaves the real run's file alone
-    writer = None if path is None else Checkpoint(path, name, noise, reducer)
+    file = None if path is None else CheckpointFile(path, name)
+    writer = None if file is None else Checkpoint(file, noise, reducer)
     _fit.install()
     chosen: list[keras.callbacks.Callback | None] = [
         KeepPosition(),
@@ -88,7 +96,7 @@ def callbacks(
         LearningRateWarmup(warmup_epochs, start_factor=warmup_start, verbose=verbose)
         if warmup_epochs
         else None,
-        Resume(path, noise, reducer, begins_there=resume),
+        Resume(file, noise, reducer, begins_there=resume),
         BroadcastState(),
         noise,
         EpochOrder(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import zipfile
@@ -14,16 +15,59 @@ import keras
 import numpy as np
 
 from interactive_dl.data.batches import Batches
-from interactive_dl.engine import _lag
+from interactive_dl.engine import _fencing, _lag
 from interactive_dl.engine._fit_context import FitContext, context_of
 from interactive_dl.engine._noise import RankNoise
 from interactive_dl.engine._position import Position
 from interactive_dl.engine.group import current
-from interactive_dl.errors import CheckpointError, TooFewSamplesError
+from interactive_dl.errors import CheckpointError, CheckpointTakenError, TooFewSamplesError
+from interactive_dl.telemetry import identity
 
 RESTORED = "_idl_restored"
 _NOTE = "interactive_dl.json"
 _PLATEAU_STATE = ("best", "wait", "cooldown_counter")
+
+
+class CheckpointFile:
+    """A training's own: another that begins with the same file takes it over (``_fencing``).
+
+    Every rank has one, so that whoever is rank 0 after a death may write.
+
+    Args:
+        path: a ``.keras`` file; its folder is made.
+        name: of the training.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.token: _fencing.Token | None = None
+
+    def take(self) -> _fencing.Token:
+        """Have nobody else write it from now on, on rank 0.
+
+        Raises:
+            CheckpointError: its folder cannot be written.
+        """
+        group = current()
+        who = f"{identity.who()} (engine {group.engines[group.rank]})"
+        token = _fencing.Token(self.name, who)
+        try:
+            _fencing.take(self.path, token)
+        except OSError as error:
+            raise CheckpointError(
+                f"A checkpoint's folder must be writable, but {self.path.parent} is not: {error}"
+            ) from error
+        return token
+
+    def check(self) -> None:
+        """Check that it is this training's still, on rank 0.
+
+        Raises:
+            CheckpointTakenError: somebody else has taken it.
+        """
+        if self.token is not None:
+            _fencing.check(self.path, self.token)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -33,22 +77,20 @@ class Checkpoint(keras.callbacks.Callback):
     temporary name and renames it, so a killed job leaves the previous checkpoint whole.
 
     Args:
-        path: a ``.keras`` file; its folder is made.
-        name: the run's name, kept in the file.
+        file: where to, which ``Resume`` has taken.
         noise: whose random state to keep.
         plateau: whose waiting and best value to keep as well.
     """
 
     def __init__(
         self,
-        path: Path,
-        name: str,
+        file: CheckpointFile,
         noise: RankNoise,
         plateau: keras.callbacks.ReduceLROnPlateau | None = None,
     ) -> None:
         super().__init__()
-        self.path = path
-        self.name = name
+        self.file = file
+        self.path = file.path
         self.noise = noise
         self.plateau = plateau
         self._written: Position | None = None
@@ -58,14 +100,18 @@ class Checkpoint(keras.callbacks.Callback):
 
         Returns:
             Where the file is.
+
+        Raises:
+            CheckpointTakenError: another training has taken the file. On every rank.
         """
         group, context = current(), context_of(self.model)
         position = context.position
         _lag.settle(self.model)
         metrics = group.allgather(metric_state(self.model)) if position.batch else None
+        problem = None
         if group.rank == 0:
             note = {
-                "name": self.name,
+                "name": self.file.name,
                 **asdict(position),
                 "samples": context.samples_before(),
                 "metrics": metrics,
@@ -73,9 +119,20 @@ class Checkpoint(keras.callbacks.Callback):
                 "noise": self.noise.state(),
                 "is_rate_steered": context.is_rate_steered,
             }
-            write_checkpoint(self.model, self.path, note)
+            problem = self._write(note)
+        problem = group.broadcast(problem)
+        if problem is not None:
+            raise problem
         self._written = position
         return self.path
+
+    def _write(self, note: Mapping[str, Any]) -> CheckpointTakenError | None:
+        assert self.file.token is not None
+        try:
+            write_checkpoint(self.model, self.path, note, self.file.token)
+        except CheckpointTakenError as error:
+            return error
+        return None
 
     def write_epoch(self) -> None:
         """Write the checkpoint of an epoch's end, unless it stopped within: that was written then,
@@ -90,10 +147,11 @@ class Resume(keras.callbacks.Callback):
     metrics, random generators, plateau.
 
     Rank 0 reads the file; ``BroadcastState``, which comes later, hands the state on. Within an
-    epoch only ``Batches`` can go on; with other data that epoch begins anew.
+    epoch only ``Batches`` can go on; with other data that epoch begins anew. From then on nobody
+    else writes the file.
 
     Args:
-        path: the checkpoint; a missing file means a fresh start, as does no path.
+        file: the checkpoint; a missing one means a fresh start, as does None.
         noise: whose random state to restore.
         plateau: whose state to restore as well.
         begins_there: whether a training begins there, not only goes back there.
@@ -101,14 +159,14 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: Path | None,
+        file: CheckpointFile | None,
         noise: RankNoise,
         plateau: keras.callbacks.ReduceLROnPlateau | None = None,
         *,
         begins_there: bool = True,
     ) -> None:
         super().__init__()
-        self.path = path
+        self.file = file
         self.begins_there = begins_there
         self.noise = noise
         self.plateau = plateau
@@ -119,11 +177,12 @@ class Resume(keras.callbacks.Callback):
         """Restore, and let ``fit`` begin where it is to go on.
 
         Raises:
-            CheckpointError: the file is damaged or of another model. On every rank.
+            CheckpointError: the file is damaged or of another model; or the training goes on in
+                another group, and another one has taken the file. On every rank.
         """
         context = context_of(self.model)
         is_wanted = context.goes_back if context.restarts else self.begins_there
-        has_read = is_wanted and self._read()
+        has_read = self.file is not None and self._begin(self.file, is_wanted)
         context.goes_back, context.has_gone_back = False, context.goes_back and has_read
         if context.restarts and not has_read:
             self._keep_plateau()
@@ -162,15 +221,13 @@ class Resume(keras.callbacks.Callback):
             state = current().broadcast(plateau_state(self.plateau))
             setattr(self.plateau, RESTORED, state)
 
-    def _read(self) -> bool:
-        """Read the file, if there is one, and say what it says to all ranks."""
-        if self.path is None:
-            return False
+    def _begin(self, file: CheckpointFile, is_wanted: bool) -> bool:
+        """Take the file, and read it where that is wanted and there is one; all ranks know."""
         group = current()
-        note, problem = self._restore(self.path) if group.rank == 0 else (None, None)
-        note, problem = group.broadcast((note, problem))
+        outcome = self._take_up(file, is_wanted) if group.rank == 0 else None
+        note, file.token, problem = group.broadcast(outcome)
         if problem is not None:
-            raise CheckpointError(problem)
+            raise problem
         if note is None:
             return False
         context = context_of(self.model)
@@ -183,14 +240,30 @@ class Resume(keras.callbacks.Callback):
             at = context.begin
             within = f" and {at.batch} steps" if at.batch else ""
             print(
-                f"Resuming {note['name']!r} after epoch {at.epoch}{within} from {self.path}.",
+                f"Resuming {note['name']!r} after epoch {at.epoch}{within} from {file.path}.",
                 flush=True,
             )
         return True
 
-    def _restore(self, path: Path) -> tuple[dict[str, Any] | None, str | None]:
+    def _take_up(self, file: CheckpointFile, is_wanted: bool) -> _TakenUp:
+        """On rank 0. What cannot be resumed is left to whoever writes it; what was written between
+        the reading and the taking is read again.
+        """
+        try:
+            if context_of(self.model).restarts:
+                file.check()
+            state = _state_of(file.path)
+            note = self._restore(file.path) if is_wanted else None
+            token = file.take()
+            if is_wanted and _state_of(file.path) != state:
+                note = self._restore(file.path)
+        except CheckpointError as error:
+            return None, None, error
+        return note, token, None
+
+    def _restore(self, path: Path) -> dict[str, Any] | None:
         if not path.exists():
-            return None, None
+            return None
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -199,11 +272,25 @@ class Resume(keras.callbacks.Callback):
             self.model.load_weights(path)
             self.noise.restore(note["noise"])
         except (CheckpointError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-            return None, (
+            raise CheckpointError(
                 f"The checkpoint {path} cannot be resumed: {error}\n"
                 "Move it away to start anew, or pass callbacks(..., resume=False)."
-            )
-        return note, None
+            ) from error
+        return note
+
+
+_TakenUp = tuple[dict[str, Any] | None, _fencing.Token | None, CheckpointError | None]
+"""The checkpoint's note, the right to write it, and why neither."""
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What differs when the file has been replaced; None where there is none."""
+    try:
+        with path.open("rb") as opened:  # so that a shared file system looks again
+            found = os.fstat(opened.fileno())
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def begin_at(
@@ -253,17 +340,21 @@ def _metric_variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
-def write_checkpoint(model: keras.Model, path: Path, note: Mapping[str, Any]) -> None:
-    """Write ``model`` and ``note`` to ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_NOTE, json.dumps(note))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_checkpoint(
+    model: keras.Model, path: Path, note: Mapping[str, Any], token: _fencing.Token
+) -> None:
+    """Write ``model`` and ``note`` to ``path``, whole or not at all.
+
+    Raises:
+        CheckpointTakenError: the owner of ``token`` may write it no longer.
+    """
+    _fencing.write(path, token, functools.partial(_fill, model, note))
+
+
+def _fill(model: keras.Model, note: Mapping[str, Any], path: Path) -> None:
+    model.save(path)
+    with path.open("r+b") as file, zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(_NOTE, json.dumps(note))
 
 
 def read_note(path: Path) -> dict[str, Any]:

@@ -8,9 +8,15 @@ import pytest
 from models import BATCH, MODELS, convolution, distance, loss, my_part, samples, weights
 
 from interactive_dl import data, engine
-from interactive_dl.engine import _checkpoint, _rate
+from interactive_dl.engine import _checkpoint, _fencing, _rate
 from interactive_dl.engine._agreement import check_weights_agree
-from interactive_dl.errors import CheckpointError, DriftError, TrainingError
+from interactive_dl.engine._fit_context import context_of
+from interactive_dl.errors import (
+    CheckpointError,
+    CheckpointTakenError,
+    DriftError,
+    TrainingError,
+)
 
 STEPS = 4
 
@@ -298,16 +304,16 @@ def test_plain_keras_reads_a_checkpoint(group, shared_path):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(mine.value), keras.ops.convert_to_numpy(theirs.value)
         )
-    assert [path.name for path in shared_path.iterdir()] == ["run.keras"]
+    assert {path.name for path in shared_path.iterdir()} == {"run.keras", ".run.keras.writer"}
 
 
 def test_rank_0_alone_writes_checkpoints(group, shared_path, monkeypatch):
     written = []
     write = _checkpoint.write_checkpoint
 
-    def counting(model, path, note):
+    def counting(model, path, *rest):
         written.append(path)
-        write(model, path, note)
+        write(model, path, *rest)
 
     monkeypatch.setattr(_checkpoint, "write_checkpoint", counting)
     fit(build(), group, epochs=2, checkpoint=shared_path / "run.keras")
@@ -324,13 +330,68 @@ def test_a_damaged_checkpoint_is_one_error_on_every_rank(group, shared_path):
 
 
 def test_a_checkpoint_of_another_model_is_one_error_on_every_rank(group, shared_path):
-    path = shared_path / "other.keras"
+    path, writer = shared_path / "other.keras", shared_path / ".other.keras.writer"
     fit(build(), group, checkpoint=path)
+    before = writer.read_text()
     group.comm.Barrier()
     other = build(name="convolution")
     x, y = part(group, "convolution")
     with pytest.raises(CheckpointError, match="cannot be resumed"):
         other.fit(x, y, verbose=0, callbacks=engine.callbacks("test", checkpoint=path))
+    assert writer.read_text() == before, "who cannot go on must not stop who writes it"
+
+
+class TakenByAnother(keras.callbacks.Callback):
+    """Another training takes the file, on another host; ``hook`` says when."""
+
+    def __init__(self, path, hook, restarts=0):
+        super().__init__()
+        self.path, self.restarts = path, restarts
+        setattr(self, hook, self._take)
+
+    def _take(self, at=None, logs=None):
+        context_of(self.model).restarts = self.restarts
+        if engine.current().rank == 0 and at != 0:
+            _fencing.take(self.path, _fencing.Token("again", "me@n2 (engine 4)"))
+
+
+TAKEN = r"(?s)has taken it over: 'again' of me@n2 \(engine 4\), since .*This one \('test' of "
+
+
+def test_a_training_whose_checkpoint_another_has_taken_ends_on_every_rank(group, shared_path):
+    path = shared_path / "run.keras"
+    other = TakenByAnother(path, "on_epoch_begin")
+    with pytest.raises(CheckpointTakenError, match=TAKEN):
+        fit(build(), group, epochs=3, checkpoint=path, extra=[other])
+    assert _checkpoint.read_note(path)["epoch"] == 1
+    group = engine.init()
+    history = fit(build(), group, epochs=3, checkpoint=path)  # begins later, and takes it in turn
+    assert history.epoch == [1, 2]
+
+
+def test_a_regrouped_training_does_not_take_back_what_another_has_taken(group, shared_path):
+    path = shared_path / "run.keras"
+    x, y = part(group)
+    callbacks = engine.callbacks("test", checkpoint=path)
+    model = build()
+    model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=callbacks)
+    callbacks.insert(0, TakenByAnother(path, "on_train_begin", restarts=1))
+    with pytest.raises(CheckpointTakenError, match=TAKEN):
+        model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=callbacks)
+
+
+def test_what_was_written_between_reading_and_taking_is_read(group, shared_path, monkeypatch):
+    early, late = shared_path / "run.keras", shared_path / "late.keras"
+    fit(build(), group, epochs=1, checkpoint=early)
+    fit(build(), group, epochs=2, checkpoint=late)
+    take = _fencing.take
+
+    def late_write(path, token):
+        late.replace(path)
+        take(path, token)
+
+    monkeypatch.setattr(_fencing, "take", late_write)
+    assert fit(build(), group, epochs=3, checkpoint=early).epoch == [2]
 
 
 def test_a_checkpoint_is_named_keras():
