@@ -56,10 +56,10 @@ def checks(
     """
     if job is None and not nodes:
         return (_silent_job(here, ended),)
+    seen = tuple(nodes.values())
     return (
         _all_nodes(asked, nodes, job),
-        *_seen_from(here, tuple(nodes.values())),
-        _mpi(asked, tuple(nodes.values())),
+        *((*_seen_from(here, seen), _mpi(asked, seen)) if seen else ()),
         *(() if job is None else (_launcher(asked, job), *_ranks(asked, nodes, job))),
     )
 

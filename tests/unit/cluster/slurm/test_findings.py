@@ -195,6 +195,12 @@ def test_a_node_that_is_silent_is_counted() -> None:
     assert all_["nodes"].cause.startswith("1 of 2 nodes answered")
 
 
+def test_a_job_that_answers_without_any_node_is_told() -> None:
+    all_ = {one.name: one for one in checks(HERE, ASKED, {}, job(problem="exit code 1"), "")}
+    assert failed(all_) == ["nodes", "allreduce, all nodes"]
+    assert all_["nodes"].cause.startswith("0 of 2 nodes answered")
+
+
 def test_a_job_of_which_nothing_is_heard_tells_what_became_of_it() -> None:
     (one,) = checks(HERE, ASKED, {}, None, "Job 7 FAILED (NonZeroExitCode)")
     assert not one.ok
