@@ -23,6 +23,19 @@ _SUBMIT_TIMEOUT_S = 60.0
 _NO_SUCH_JOB = "Invalid job id"
 # A hub's tokens, another cluster's keys, and the job that the notebook itself may run in.
 _KEPT_BACK = ("JUPYTER", "JPY_", "CONFIGPROXY_", "IPP_", "SLURM_", "OMPI_", "PMIX_", "PRTE_")
+# A user's defaults for what is typed by hand: they would hide jobs and nodes from us.
+_OF_COMMANDS = ("SQUEUE_", "SINFO_", "SCANCEL_")
+_DIRECTIVE = re.compile(r"^#SBATCH\s+(?:--([\w-]+)|-(\w))", re.MULTILINE)
+_SHORT = {"A": "account", "C": "constraint", "J": "job-name", "p": "partition", "q": "qos"}
+_SHORT |= {"G": "gpus", "k": "no-kill", "o": "output", "t": "time"}
+# Of sbatch's variables most are called as the directive that they beat.
+_BEATEN_BY = {
+    "mem": ("SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"),
+    "no-requeue": ("SBATCH_REQUEUE",),
+    "time": ("SBATCH_TIMELIMIT",),
+}
+_NEVER = frozenset({"SBATCH_ARRAY_INX", "SBATCH_WAIT"})
+_NUMBER = re.compile(r"(\d+)(?:;.*)?")
 _CONTROLLER = re.compile(r"^SlurmctldHost\[0\]\s*=\s*([^\s(]+)(?:\((.+)\))?", re.MULTILINE)
 _SLURMD_PORT = re.compile(r"^SlurmdPort\s*=\s*(\d+)", re.MULTILINE)
 _NODE_ADDRESS = re.compile(r"\bNodeAddr=(\S+)")
@@ -39,8 +52,15 @@ def exported(variables: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in variables.items()
-        if name == "SLURM_CONF" or not name.startswith(_KEPT_BACK)
+        if name == "SLURM_CONF" or not name.startswith((*_KEPT_BACK, *_OF_COMMANDS))
     }
+
+
+def _beating(script: str) -> frozenset[str]:
+    """Variables of sbatch's that would beat a directive of a job script."""
+    written = {long or _SHORT.get(short, "") for long, short in _DIRECTIVE.findall(script)}
+    named = {f"SBATCH_{name.upper().replace('-', '_')}" for name in written}
+    return _NEVER.union(named, *(_BEATEN_BY.get(name, ()) for name in written))
 
 
 def submit(script: Path) -> int:
@@ -50,13 +70,16 @@ def submit(script: Path) -> int:
         AllocationRefusedError: Slurm does not take it, with its own words.
         SchedulerError: there is no sbatch, or no answer.
     """
-    done = _run(["sbatch", "--parsable", str(script)], _SUBMIT_TIMEOUT_S)
-    if done.returncode != 0:
+    words = ["sbatch", "--parsable", str(script)]
+    done = _run(words, _SUBMIT_TIMEOUT_S, without=_beating(script.read_text()))
+    # A centre's own sbatch may greet, or give advice.
+    numbers = [found for line in done.stdout.split("\n") if (found := _NUMBER.fullmatch(line))]
+    if done.returncode != 0 or not numbers:
         raise AllocationRefusedError(
             f"Slurm refused the job. sbatch says: {_text(done)} What was handed in:"
             " cluster.job_script()"
         )
-    return int(done.stdout.strip().partition(";")[0])
+    return int(numbers[-1][1])
 
 
 def cancel(job: int, *, kill: bool = False) -> None:
@@ -198,11 +221,14 @@ def _address_of(interface: str) -> str:
     return known[interface]
 
 
-def _run(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    words: Sequence[str], timeout_s: float, *, without: Collection[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    environment = exported(os.environ)
     try:
         return subprocess.run(
             words,
-            env=exported(os.environ),
+            env={name: value for name, value in environment.items() if name not in without},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interactive_dl.cluster.slurm import commands
-from interactive_dl.errors import RequestError, SchedulerError
+from interactive_dl.errors import AllocationRefusedError, RequestError, SchedulerError
 
 
 def test_nothing_of_a_hub_or_of_another_job_is_exported() -> None:
@@ -16,6 +16,41 @@ def test_nothing_of_a_hub_or_of_another_job_is_exported() -> None:
         ["JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "SLURM_JOB_ID", "OMPI_COMM_WORLD_SIZE"], "x"
     )
     assert commands.exported(kept | secret) == kept
+
+
+def test_defaults_for_what_is_typed_by_hand_do_not_hide_jobs_and_nodes() -> None:
+    defaults = dict.fromkeys(["SQUEUE_PARTITION", "SINFO_PARTITION", "SCANCEL_STATE"], "x")
+    assert commands.exported(defaults) == {}
+
+
+def test_variables_of_sbatch_do_not_beat_what_the_script_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen, script = tmp_path / "seen", tmp_path / "job.sh"
+    _command(monkeypatch, tmp_path, "sbatch", f"env | grep ^SBATCH_ > {seen}; echo 7")
+    written = ["--partition=gpu", "--time=5", "--mem=1M", "--no-requeue", "--gpus-per-node=1"]
+    lines = [f"#SBATCH {words}" for words in [*written, "-A phys"]]
+    script.write_text("\n".join(["#!/bin/bash", *lines, "true"]))
+    for name in (
+        *("PARTITION", "TIMELIMIT", "MEM_PER_CPU", "REQUEUE", "GPUS_PER_NODE", "ACCOUNT"),
+        *("ARRAY_INX", "WAIT", "QOS"),
+    ):
+        monkeypatch.setenv(f"SBATCH_{name}", "x")
+    assert commands.submit(script) == 7
+    assert seen.read_text() == "SBATCH_QOS=x\n"
+
+
+@pytest.mark.parametrize("said", ["Welcome!\\n\\n17;cluster\\n", "17\\n", "2 notes:\\n17\\nBye\\n"])
+def test_a_jobs_number_is_found_among_a_centres_own_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+) -> None:
+    script = tmp_path / "job.sh"
+    script.touch()
+    _command(monkeypatch, tmp_path, "sbatch", f"printf '{said}'")
+    assert commands.submit(script) == 17
+    _command(monkeypatch, tmp_path, "sbatch", "echo try again later")
+    with pytest.raises(AllocationRefusedError, match="sbatch says: try again later"):
+        commands.submit(script)
 
 
 def test_an_unknown_interface_is_answered_with_those_that_there_are() -> None:
