@@ -20,10 +20,8 @@ from interactive_dl.cluster._places import Places, ipython_folder, known_ids
 from interactive_dl.cluster._values import Death, Engine, State, Summary
 from interactive_dl.cluster.environment import Binding
 from interactive_dl.errors import (
-    AllocationError,
     ClusterNotFoundError,
     ClusterNotRunningError,
-    EnginesNotRegisteredError,
     RequestError,
     SchedulerError,
 )
@@ -483,19 +481,15 @@ class Cluster:
         await self._end()
 
     async def _await_engines(self) -> None:
-        try:
-            await _starting.await_engines(
-                self.client,
-                self._places,
-                range(self._options.engines),
-                self._options.start_timeout_s,
-                is_over=self._allocation.is_over,
-                size=self._options.engines,
-            )
-        except EnginesNotRegisteredError as error:
-            if self._allocation.outcome is None:
-                raise
-            raise AllocationError(self._allocation.outcome.reason) from error
+        size = self._options.engines
+        await _starting.await_engines_of(
+            self._allocation,
+            self.client,
+            self._places,
+            lambda: range(size),
+            self._options.start_timeout_s,
+            size=size,
+        )
 
     async def _renew(self, changes: Mapping[str, Any]) -> None:
         from interactive_dl.cluster import _renewal

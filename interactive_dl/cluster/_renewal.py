@@ -42,17 +42,16 @@ async def open_room(
         by rank.
 
     Raises:
-        AllocationError: there will be none.
+        AllocationError: there will be none, or it ended before its engines came.
         EnginesNotRegisteredError: its engines did not come.
         WorldSizeError: they are not one world.
     """
     described = replace(Description.read(places.description), options=options)
     described = await follow_on.start_engines(None, described)
     await follow_on.await_granted()
-    while not (ids := follow_on.world()) and not follow_on.is_over():
-        await asyncio.sleep(_POLL_S)
-    timeout_s = options.start_timeout_s
-    await _starting.await_engines(client, places, ids, timeout_s, is_over=follow_on.is_over)
+    ids = await _starting.await_engines_of(
+        follow_on, client, places, follow_on.world, options.start_timeout_s
+    )
     sizes = {len(exits.births(places.folder)[engine].world) for engine in ids}
     if sizes != {len(ids)}:
         raise WorldSizeError(

@@ -16,6 +16,7 @@ from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._variables import environment_of
 from interactive_dl.errors import (
+    AllocationError,
     ClusterError,
     EnginesNotRegisteredError,
     NotEnoughSlotsError,
@@ -72,6 +73,47 @@ async def launch(places: Places, options: Options, allocation: Allocation) -> ip
         is_over=lambda: recorder.poll() is not None,
     )
     return cluster
+
+
+async def await_engines_of(
+    allocation: Allocation,
+    client: Client,
+    places: Places,
+    wanted: Callable[[], Collection[int]],
+    timeout_s: float,
+    *,
+    size: int | None = None,
+) -> tuple[int, ...]:
+    """Wait until the engines of an allocation that was granted have registered.
+
+    Args:
+        allocation: in which they start.
+        client: connected to the controller.
+        places: of the cluster.
+        wanted: tells their ids; none before they are known.
+        timeout_s: how long they may take from then on.
+        size: as of ``await_engines``.
+
+    Returns:
+        Their ids.
+
+    Raises:
+        AllocationError: it ended before.
+        WorldSizeError, NotEnoughSlotsError, EnginesNotRegisteredError: as of ``await_engines``.
+    """
+    try:
+        while not (ids := tuple(wanted())):
+            if allocation.is_over():
+                raise EnginesNotRegisteredError(
+                    "Engines register with a controller, but none was started. Type: idl doctor"
+                )
+            await asyncio.sleep(_POLL_S)
+        await await_engines(client, places, ids, timeout_s, is_over=allocation.is_over, size=size)
+    except EnginesNotRegisteredError as error:
+        if allocation.outcome is None:
+            raise
+        raise AllocationError(allocation.outcome.reason) from error
+    return ids
 
 
 async def await_engines(

@@ -10,7 +10,13 @@ import pytest
 
 from interactive_dl.cluster import _starting
 from interactive_dl.cluster._places import Places
-from interactive_dl.errors import EnginesNotRegisteredError, NotEnoughSlotsError, WorldSizeError
+from interactive_dl.cluster._values import State
+from interactive_dl.errors import (
+    AllocationError,
+    EnginesNotRegisteredError,
+    NotEnoughSlotsError,
+    WorldSizeError,
+)
 from interactive_dl.telemetry import exits
 
 
@@ -80,6 +86,23 @@ def test_a_birth_in_a_world_of_size_1_ends_the_wait_though_its_engine_died(place
     exits.record_exit(places.folder, exits.Exit(1, "host", 7, 1, None, 12.5, 1))
     with pytest.raises(WorldSizeError, match="world of size 1"):
         _await_two(places, is_over=True)
+
+
+@pytest.mark.parametrize("ids", [(), (4, 5)])
+def test_an_allocation_that_ends_early_says_why(places: Places, ids: tuple[int, ...]) -> None:
+    allocation = SimpleNamespace(is_over=lambda: True, outcome=State("failed", "Job 8 failed."))
+    waiting = _starting.await_engines_of(allocation, _client(0, 1), places, lambda: ids, 60.0)
+    with pytest.raises(AllocationError, match=r"Job 8 failed\."):
+        asyncio.run(waiting)
+
+
+def test_ids_of_engines_are_awaited_before_their_registration(places: Places) -> None:
+    allocation = SimpleNamespace(is_over=lambda: False, outcome=None)
+    told = iter([(), (4, 5)])
+    waiting = _starting.await_engines_of(
+        allocation, _client(4, 5), places, lambda: next(told), 60.0
+    )
+    assert asyncio.run(waiting) == (4, 5)
 
 
 def test_an_mpiexec_that_refuses_is_answered_with_fewer_engines_or_shared_cores(
