@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def run(chosen: argparse.Namespace) -> science.Result:
 
 def report(case: science.Case[Any], result: science.Result, counted: Flops) -> str:
     """A run's table: metrics beside the gate, and how long it took."""
-    bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in case.gate}
+    gate = case.proof(result.size).gate
+    bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in gate}
     kind = f", {result.control}" if result.control else ""
     ranks = f"{result.ranks} rank{'s' if result.ranks > 1 else ''}"
     return "\n".join(
@@ -109,9 +110,16 @@ def listing() -> str:
     return "\n".join(
         f"{case.name:<15}{case.title}\n"
         f"{'':<15}{case.source}\n"
-        f"{'':<15}sizes: {', '.join(case.sizes)}; gate: {' and '.join(map(str, case.gate))}"
+        f"{'':<15}sizes: {', '.join(case.sizes)}; gate: {_gate(case.gate)}"
+        + "".join(
+            f"\n{'':<15}gate of {size}: {_gate(proof.gate)}" for size, proof in case.proofs.items()
+        )
         for case in science.cases()
     )
+
+
+def _gate(bounds: Iterable[science.Bound]) -> str:
+    return " and ".join(map(str, bounds))
 
 
 def flop(operations: float) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interactive_dl.errors import UnknownCaseError
 
 if TYPE_CHECKING:
-    from interactive_dl.science.definition import Bound, Case, Control, Published, Task
+    from interactive_dl.science.definition import Bound, Case, Control, Proof, Published, Task
     from interactive_dl.science.running import Result, run
     from interactive_dl.science.training import fit
 
@@ -34,6 +34,7 @@ _PUBLIC = {
     "Bound": "definition",
     "Case": "definition",
     "Control": "definition",
+    "Proof": "definition",
     "Published": "definition",
     "Result": "running",
     "Task": "definition",
@@ -44,6 +45,7 @@ __all__ = [
     "Bound",
     "Case",
     "Control",
+    "Proof",
     "Published",
     "Result",
     "Task",

@@ -85,6 +85,19 @@ def missed(gate: tuple[Bound, ...], metrics: Mapping[str, float]) -> tuple[str, 
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What shows that a training learned.
+
+    Attributes:
+        gate: what all metrics of a training that worked fulfil, and those of no control.
+        controls: those that make sense.
+    """
+
+    gate: tuple[Bound, ...]
+    controls: tuple[Control, ...] = CONTROLS
+
+
+@dataclass(frozen=True)
 class Published:
     """A figure that the case's authors report; ``source`` says where."""
 
@@ -120,6 +133,11 @@ class Task(Generic[C]):
     verbose: int = 0
 
 
+def labels(samples: Dataset) -> np.ndarray:
+    """y of samples, shape (samples, ...)."""
+    return samples.arrays()[1]
+
+
 @dataclass(frozen=True)
 class Case(Generic[C]):
     """A problem of science with everything that a training needs.
@@ -149,6 +167,9 @@ class Case(Generic[C]):
         published: what is reported of it.
         train: ``train(task)`` makes a trained network; all ranks call it.
         controls: those that make sense for this case.
+        proofs: gate and controls of the sizes that have others than these.
+        truth: ``truth(samples)``: what the network would answer to samples if it knew, of which
+            the best constant is made.
     """
 
     name: str
@@ -168,6 +189,8 @@ class Case(Generic[C]):
     published: tuple[Published, ...] = ()
     train: Callable[[Task[C]], keras.Model] = field(default=fit)
     controls: tuple[Control, ...] = CONTROLS
+    proofs: Mapping[str, Proof] = field(default_factory=dict)
+    truth: Callable[[Dataset], np.ndarray] = labels
 
     def config(self, size: str) -> C:
         """The configuration of a size.
@@ -179,6 +202,10 @@ class Case(Generic[C]):
             known = ", ".join(self.sizes)
             raise UnknownSizeError(f"{self.name} has the sizes {known}, but got {size!r}.")
         return self.sizes[size]
+
+    def proof(self, size: str) -> Proof:
+        """By what a training of a size is judged."""
+        return self.proofs.get(size, Proof(self.gate, self.controls))
 
     def recipe(self, config: C, seed: int) -> dict[str, Any]:
         """On what the files of ``write`` depend, by name."""

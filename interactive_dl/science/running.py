@@ -132,7 +132,7 @@ def run(
         ranks=group.size,
         parameters=model.count_params(),
         metrics=metrics,
-        missed=missed(case.gate, metrics),
+        missed=missed(case.proof(size).gate, metrics),
         data_s=ready_s - begin_s,
         training_s=trained_s - ready_s,
         scoring_s=time.monotonic() - trained_s,
@@ -150,8 +150,8 @@ def _batch_size(batch_size: int, ranks: int, scaling: Scaling) -> int:
 
 
 def _constant(task: Task[Any], model: Any) -> Constant:
-    y = task.case.open(task.folder, "train").arrays()[1]
-    return Constant(commonest(y, model.output_shape[1:]))
+    truth = task.case.truth(task.case.open(task.folder, "train"))
+    return Constant(commonest(truth, model.output_shape[1:]))
 
 
 def _on_first(group: Group, work: Callable[[], Value]) -> Value:

@@ -1,5 +1,7 @@
 """Every case at laptop size: five seeds that pass its gate, and controls that do not.
 
+So is every other size for a laptop that has a gate of its own.
+
 ``python tests/benchmarks/science.py [CASE ...]`` measures all cases, or those, and writes
 ``docs/science.md`` from ``docs/science.json``, which keeps what was measured before.
 """
@@ -26,6 +28,7 @@ from interactive_dl.bench.case import flop
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+LAPTOP = "laptop"
 SEEDS = range(5)
 RANKS = (2, 4)
 
@@ -41,6 +44,7 @@ class Measured:
     missed: tuple[str, ...]
     data_s: float
     training_s: float
+    size: str = LAPTOP
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,23 @@ def measure(name: str, output: Path, cache: Path) -> None:
 
     case, group = science.case(name), engine.init()
     alone = group.size == 1
-    runs = [_run(case, seed, None, cache) for seed in (SEEDS if alone else SEEDS[:1])]
-    if alone:
-        runs += [_run(case, 0, control, cache) for control in case.controls]
+    runs = []
+    for size in sizes(case):
+        runs += [_run(case, size, seed, None, cache) for seed in (SEEDS if alone else SEEDS[:1])]
+        if alone:
+            runs += [_run(case, size, 0, each, cache) for each in case.proof(size).controls]
     if group.rank == 0:
         found = {"runs": [asdict(run) for run in runs], **(_costs(case) if alone else {})}
         output.write_text(json.dumps(found))
 
 
-def _run(case: science.Case[Any], seed: int, control: Any, cache: Path) -> Measured:
-    result = science.run(case, seed=seed, data_seed=seed, control=control, cache=cache)
+def sizes(case: science.Case[Any]) -> list[str]:
+    """Those for a laptop that have a gate of their own."""
+    return [LAPTOP, *(size for size in case.proofs if size.startswith(LAPTOP))]
+
+
+def _run(case: science.Case[Any], size: str, seed: int, control: Any, cache: Path) -> Measured:
+    result = science.run(case, size, seed=seed, data_seed=seed, control=control, cache=cache)
     return Measured(
         seed,
         control,
@@ -83,6 +94,7 @@ def _run(case: science.Case[Any], seed: int, control: Any, cache: Path) -> Measu
         result.missed,
         result.data_s,
         result.training_s,
+        size,
     )
 
 
@@ -122,11 +134,25 @@ def _head() -> Iterable[str]:
 
 
 def _section(case: science.Case[Any], record: Record) -> Iterable[str]:
-    trained = [run for run in record.runs if run.control is None]
-    controls = [run for run in record.runs if run.control is not None]
     yield from ("", f"## {case.name}: {case.title}", "", f"After {case.source}.", "")
     yield from _costs_table(case, record)
-    yield from ("", *_metrics_table(case, trained, controls), "")
+    measured = [(size, [run for run in record.runs if run.size == size]) for size in sizes(case)]
+    for size, runs in measured:
+        if runs:
+            yield from ("", *([] if size == LAPTOP else [f"### {size}", ""]))
+            yield from _verdict(case, size, runs, record)
+    yield ""
+    yield f"What differs from the publication: {case.differs}."
+
+
+def _verdict(
+    case: science.Case[Any], size: str, runs: Sequence[Measured], record: Record
+) -> Iterable[str]:
+    """The runs of a size beside its gate."""
+    trained = [run for run in runs if run.control is None]
+    controls = [run for run in runs if run.control is not None]
+    yield from _metrics_table(case, size, trained, controls)
+    yield ""
     passed = sum(not run.missed for run in trained)
     failed = sum(bool(run.missed) for run in controls)
     alone = [run for run in trained if run.ranks == 1]
@@ -137,8 +163,6 @@ def _section(case: science.Case[Any], record: Record) -> Iterable[str]:
         f" {max(run.data_s for run in alone):.0f} s at most ({record.machine}, a load of"
         f" {record.load:.0f} with what else ran there, {record.measured_on})."
     )
-    yield ""
-    yield f"What differs from the publication: {case.differs}."
 
 
 def _costs_table(case: science.Case[Any], record: Record) -> Iterable[str]:
@@ -153,7 +177,7 @@ def _costs_table(case: science.Case[Any], record: Record) -> Iterable[str]:
 
 
 def _metrics_table(
-    case: science.Case[Any], trained: Sequence[Measured], controls: Sequence[Measured]
+    case: science.Case[Any], size: str, trained: Sequence[Measured], controls: Sequence[Measured]
 ) -> Iterable[str]:
     ranks = [run for run in trained if run.ranks > 1]
     seeds = [run for run in trained if run.ranks == 1]
@@ -166,7 +190,7 @@ def _metrics_table(
     ]
     yield f"| metric | {' | '.join(titles)} |"
     yield "|---" * (len(titles) + 1) + "|"
-    bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in case.gate}
+    bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in case.proof(size).gate}
     for metric in seeds[0].metrics:
         values = [run.metrics[metric] for run in seeds]
         cells = [

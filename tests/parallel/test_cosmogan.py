@@ -11,10 +11,10 @@ from interactive_dl import science
 from interactive_dl.engine._agreement import check_weights_agree
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.science.cosmogan.case import CASE as LARGE
-from interactive_dl.science.cosmogan.config import LAPTOP
+from interactive_dl.science.cosmogan.config import LAPTOP_CONDITIONAL
 
 TINY = replace(
-    LAPTOP,
+    LAPTOP_CONDITIONAL,
     size=8,
     train=64,
     val=16,

@@ -11,8 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interactive_dl.science.cosmogan.config import FULL_SIZE, LAPTOP, Config
-    from interactive_dl.science.cosmogan.judging import dream
+    from interactive_dl.science.cosmogan.config import (
+        FULL_CONDITIONAL,
+        FULL_SIZE,
+        LAPTOP,
+        LAPTOP_CONDITIONAL,
+        Config,
+    )
+    from interactive_dl.science.cosmogan.judging import dream, dream_from
     from interactive_dl.science.cosmogan.maps import Maps, decode, encode, generate, write_splits
     from interactive_dl.science.cosmogan.metric import minkowski, power_spectrum, score
     from interactive_dl.science.cosmogan.model import CosmoGAN
@@ -21,12 +27,15 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Config": "config",
     "CosmoGAN": "model",
+    "FULL_CONDITIONAL": "config",
     "FULL_SIZE": "config",
     "LAPTOP": "config",
+    "LAPTOP_CONDITIONAL": "config",
     "MapSource": "sources",
     "Maps": "maps",
     "decode": "maps",
     "dream": "judging",
+    "dream_from": "judging",
     "encode": "maps",
     "generate": "maps",
     "minkowski": "metric",
@@ -36,14 +45,17 @@ _PUBLIC = {
     "write_splits": "maps",
 }
 __all__ = [
+    "FULL_CONDITIONAL",
     "FULL_SIZE",
     "LAPTOP",
+    "LAPTOP_CONDITIONAL",
     "Config",
     "CosmoGAN",
     "MapSource",
     "Maps",
     "decode",
     "dream",
+    "dream_from",
     "encode",
     "generate",
     "minkowski",

@@ -7,7 +7,7 @@ maps close to it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -102,7 +102,8 @@ def write_splits(config: Config, folder: Path, seed: int = 0) -> Path:
         The folder, for ``open(folder, "train")``.
     """
     for split, start in SPLIT_START.items():
-        maps = generate(config, getattr(config, split), seed=seed, start=start)
+        own = replace(config, amplitudes=config.amplitudes_of(split), held_out=())
+        maps = generate(own, getattr(config, split), seed=seed, start=start)
         np.save(folder / f"{split}.npy", encode(maps.kappa).astype(np.float32))
         if config.is_conditional:
             np.save(folder / f"{split}_amplitude.npy", maps.amplitude.astype(np.float32))

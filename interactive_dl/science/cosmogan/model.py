@@ -7,13 +7,14 @@ as the generator's and in DCGAN itself (arXiv:1511.06434).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from interactive_dl.science.cosmogan.conditioning import Modulation, centred, projection
 from interactive_dl.science.cosmogan.config import Config
 from interactive_dl.science.cosmogan.gradients import gradients_of, without_gradients
 
@@ -26,43 +27,55 @@ ADAM_BETA_1 = 0.5
 def build_generator(config: Config) -> keras.Model:
     """From random numbers to maps.
 
+    A conditional one is told the amplitude after each normalisation, and once more before tanh:
+    convergence is twice what tanh is taken of, so that a factor there is one of the whole map.
+
     Returns:
         float32, shape (batch, latent), or (batch, latent + 1) with the amplitude last where it is
         conditional, to pixels in the range of tanh, (batch, size, size, 1).
     """
     coarse = config.size // 2 ** len(config.generator)
     first, *others = config.generator
-    stack: list[layers.Layer] = [
-        keras.Input((config.latent + config.is_conditional,)),
-        layers.Dense(coarse * coarse * first, kernel_initializer=_initial()),
-        layers.Reshape((coarse, coarse, first)),
-        *_normalised(layers.ReLU()),
-    ]
+    given = keras.Input((config.latent + config.is_conditional,))
+    latent, told = _separated(given, config)
+    features = layers.Dense(coarse * coarse * first, kernel_initializer=_initial())(latent)
+    features = layers.Reshape((coarse, coarse, first))(features)
+    features = layers.ReLU()(told(_normalised(features)))
     for filters in others:
-        stack += [_upwards(filters), *_normalised(layers.ReLU())]
-    stack += [_upwards(1), layers.Activation("tanh")]
-    return keras.Sequential(stack, name="generator")
+        features = layers.ReLU()(told(_normalised(_upwards(filters)(features))))
+    pixels = layers.Activation("tanh")(told(_upwards(1)(features)))
+    return keras.Model(given, pixels, name="generator")
 
 
 def build_discriminator(config: Config) -> keras.Model:
     """From maps to how real they look.
 
     Returns:
-        float32, shape (batch, size, size, 1), or with the amplitude as a second channel where it
-        is conditional, to the logit of being real, (batch, 1).
+        float32, shape (batch, size, size, 1), and where it is conditional a list of these and the
+        amplitudes, (batch, 1), to the logit of being real, (batch, 1).
     """
-    stack: list[layers.Layer] = [keras.Input((config.size, config.size, 1 + config.is_conditional))]
+    pixels = keras.Input((config.size, config.size, 1))
+    features = pixels
     for number, filters in enumerate(config.discriminator):
-        stack.append(
-            layers.Conv2D(filters, KERNEL, strides=2, padding="same", kernel_initializer=_initial())
-        )
-        leaky = layers.LeakyReLU(SLOPE)
-        stack += _normalised(leaky) if number else [leaky]
-    stack += [
-        layers.Flatten(),
-        layers.Dense(1, kernel_initializer=_initial()),
-    ]
-    return keras.Sequential(stack, name="discriminator")
+        features = layers.Conv2D(
+            filters, KERNEL, strides=2, padding="same", kernel_initializer=_initial()
+        )(features)
+        features = layers.LeakyReLU(SLOPE)(_normalised(features) if number else features)
+    features = layers.Flatten()(features)
+    logit = layers.Dense(1, kernel_initializer=_initial())(features)
+    if not config.is_conditional:
+        return keras.Model(pixels, logit, name="discriminator")
+    amplitude = keras.Input((1,))
+    fitting = projection(features, centred(config)(amplitude), _initial())
+    return keras.Model([pixels, amplitude], layers.Add()([logit, fitting]), name="discriminator")
+
+
+def _separated(given: Any, config: Config) -> tuple[Any, Callable[[Any], Any]]:
+    """The random numbers of a generator's input, and what tells features the amplitude in it."""
+    if not config.is_conditional:
+        return given, lambda features: features
+    amplitude = centred(config)(given[:, config.latent :])
+    return given[:, : config.latent], lambda features: Modulation()([features, amplitude])
 
 
 def _upwards(filters: int) -> layers.Layer:
@@ -71,8 +84,8 @@ def _upwards(filters: int) -> layers.Layer:
     )
 
 
-def _normalised(activation: layers.Layer) -> list[layers.Layer]:
-    return [layers.BatchNormalization(momentum=0.9, epsilon=1e-5), activation]
+def _normalised(features: Any) -> Any:
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(features)
 
 
 def _initial() -> keras.initializers.Initializer:
@@ -188,8 +201,7 @@ class CosmoGAN(keras.Model):
     def _shown(self, maps: Any, amplitude: Any) -> Any:
         if not self.config.is_conditional:
             return maps
-        channel = ops.ones_like(maps) * ops.reshape(amplitude, (-1, 1, 1, 1))
-        return ops.concatenate([maps, channel], axis=-1)
+        return [maps, ops.reshape(amplitude, (-1, 1))]
 
     def _noted(self, losses: Sequence[Any]) -> dict[str, Any]:
         discriminator, generator = losses

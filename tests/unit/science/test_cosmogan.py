@@ -15,6 +15,7 @@ from interactive_dl import data
 from interactive_dl.errors import SourceNotFoundError, UnreadableSourceError
 from interactive_dl.science import cosmogan
 from interactive_dl.science.cosmogan import FULL_SIZE, LAPTOP, case, judging, metric
+from interactive_dl.science.cosmogan.conditioning import Modulation
 from interactive_dl.science.cosmogan.keep_best import KeepBest
 from interactive_dl.science.cosmogan.maps import SPLIT_START
 from interactive_dl.science.cosmogan.model import CosmoGAN, adam
@@ -271,6 +272,9 @@ def test_swapped_labels_teach_a_discriminator_the_reverse() -> None:
 def test_what_is_asked_for_changes_what_is_dreamt_up_only_where_the_networks_are_told() -> None:
     for config, differs in ((TINY, False), (TINY_CONDITIONAL, True)):
         model = compiled(config)
+        for layer in model.generator.layers:
+            if isinstance(layer, Modulation):  # as initialised it has no influence
+                layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
         one, other = (
             judging.dream(model, config, np.full(4, amplitude)) for amplitude in (0.5, 1.1)
         )
