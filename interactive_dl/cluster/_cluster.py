@@ -151,7 +151,8 @@ class Cluster:
         """All clusters of this user on this machine, and on others that have the same files."""
         places = [Places(known, ipython_folder()) for known in known_ids(ipython_folder())]
         marks = _processes.marks()
-        return tuple(_status.summary(place, str(place.folder) in marks) for place in places)
+        told = (_status.summary(place, str(place.folder) in marks) for place in places)
+        return tuple(one for one in told if one is not None)
 
     @classmethod
     def _described(cls, cluster_id: str) -> Self:

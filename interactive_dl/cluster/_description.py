@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interactive_dl.cluster.environment import Binding
+from interactive_dl.errors import ClusterError
 from interactive_dl.telemetry.commands import Collectives
 
 
@@ -74,7 +75,20 @@ class Description:
 
     @classmethod
     def read(cls, path: Path) -> Description:
-        """Read what ``write`` wrote."""
-        fields = json.loads(path.read_text())
-        fields["options"] = Options(**fields["options"])
-        return cls(**fields)
+        """Read what ``write`` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such cluster.
+            ClusterError: another version wrote it.
+        """
+        text = path.read_text()
+        try:
+            fields = json.loads(text)
+            fields["options"] = Options(**fields["options"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ClusterError(
+                "A cluster is reached with the version of interactive_dl that started it, but"
+                f" {path} is of another one: {error}. Stop it in that environment: idl cluster stop"
+                f" {path.parent.name}"
+            ) from error

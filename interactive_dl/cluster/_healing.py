@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _GROW = "interactive_dl.engine.healing:grow"
 _SPONSOR = "interactive_dl.engine.healing:sponsor"
 _SPAWN_TIMEOUT_S = 30.0
+_QUEUES_S = 5.0
 _POLL_S = 0.02
 
 
@@ -137,9 +138,17 @@ def _check(places: Places) -> None:
 
 
 def _free_engine(client: Client, living: tuple[int, ...]) -> int:
-    queues = client.queue_status()
+    try:
+        queues = client.ask_queues().result(_QUEUES_S)["content"]
+    except TimeoutError as error:
+        raise HealError(
+            "A free engine starts the replacements of dead ones, but the controller has not said"
+            f" within {_QUEUES_S:g} s which is free; it may be restarting. Type"
+            " cluster.heal(wait_for_busy=False) again in a moment."
+        ) from error
     for engine in living:
-        if engine in queues and not queues[engine]["queue"] and not queues[engine]["tasks"]:
+        counts = queues.get(str(engine))
+        if counts and not counts["queue"] and not counts["tasks"]:
             return engine
     raise HealError(
         f"A free engine starts the replacements of dead ones, but {list(living)} are all busy. Type"

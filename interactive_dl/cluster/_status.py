@@ -16,6 +16,7 @@ from interactive_dl.cluster.slurm.jobs import ended_state, waiting_state
 from interactive_dl.cluster.slurm.launchers import DEFAULT, launcher
 from interactive_dl.cluster.slurm.watching import look_once
 from interactive_dl.cluster.slurm.worlds import World
+from interactive_dl.errors import ClusterError
 from interactive_dl.telemetry import exits
 
 _REGISTRATION_S = 60.0
@@ -129,9 +130,24 @@ def unreached_state(places: Places) -> State:
     return State("failed", f"{what_ended(places) or 'Not attached.'} Type: cluster.restart()")
 
 
-def summary(places: Places, is_alive: bool) -> Summary:
-    """One line of ``Cluster.list()``; ``is_alive``: whether it has any process on this host."""
-    described = Description.read(places.description)
+def summary(places: Places, is_alive: bool) -> Summary | None:
+    """One line of ``Cluster.list()``; None for a cluster that has ended meanwhile.
+
+    Args:
+        places: of the cluster.
+        is_alive: whether it has any process on this host.
+    """
+    try:
+        written_at_s = places.description.stat().st_mtime
+        described = Description.read(places.description)
+        return _summary(places, described, is_alive)
+    except FileNotFoundError:
+        return None
+    except ClusterError:
+        return Summary(places.cluster_id, "unknown", 0, "another version", written_at_s)
+
+
+def _summary(places: Places, described: Description, is_alive: bool) -> Summary:
     state: StateName = "degraded" if is_alive else "failed"
     if _elsewhere.is_elsewhere(places):
         seen = _elsewhere.presence(places)

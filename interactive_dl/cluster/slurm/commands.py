@@ -192,15 +192,24 @@ def listen_address(interface: str | None) -> str:
 
     Raises:
         RequestError: there is no such interface.
-        SchedulerError: Slurm does not say where its controller is.
+        SchedulerError: Slurm does not say where its controller is, or no way leads there.
     """
     if interface is not None:
         return _address_of(interface)
     done = _run(["scontrol", "show", "config"], _TIMEOUT_S)
     if (found := _CONTROLLER.search(done.stdout)) is None:
         raise SchedulerError(f"Slurm does not say where its controller is: {_text(done)}")
+    controller = found[2] or found[1]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((found[2] or found[1], _ANY_PORT))  # sends nothing
+        try:
+            probe.connect((controller, _ANY_PORT))  # sends nothing
+        except OSError as error:
+            raise SchedulerError(
+                "Controller and recorder listen where the way leads to Slurm's controller, but for"
+                f" {controller} there is none: {error}. Type: idl.Cluster('slurm', ...,"
+                " interface='eth0'), with the network interface that compute nodes reach: ip -br"
+                " address"
+            ) from error
         address: str = probe.getsockname()[0]
     return address
 

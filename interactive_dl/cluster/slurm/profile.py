@@ -51,7 +51,7 @@ def layers(
     """What a table of each profile that exists says, then the call: later ones win.
 
     Raises:
-        RequestError: a profile is no TOML, or has other tables.
+        RequestError: a profile is no TOML, or has anything but the tables.
     """
     return (*(_read(path, table) for path in paths if path.exists()), Layer("call", call))
 
@@ -80,4 +80,10 @@ def _read(path: Path, table: str) -> Layer:
             f"A profile has the tables {known} and nothing else, but {path} has"
             f" {', '.join(unknown)}. Write the options under [{table}]."
         )
-    return Layer(str(path), tables.get(table, {}))
+    options = tables.get(table, {})
+    if not isinstance(options, dict):
+        raise RequestError(
+            f"A profile has options in a table, but {path} has {table} = {options!r}. Write"
+            f' [{table}] on a line of its own, and below it options such as interface = "ib0".'
+        )
+    return Layer(str(path), options)

@@ -6,13 +6,15 @@ import json
 import os
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from interactive_dl.cluster import _ports, _status
+from interactive_dl.cluster import Cluster, _elsewhere, _healing, _ports, _processes, _status
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._healing import Plan, plan
 from interactive_dl.cluster._launcher import Ports
@@ -21,6 +23,9 @@ from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import ClusterError, HealError
 from interactive_dl.telemetry import exits
+
+if TYPE_CHECKING:
+    from interactive_dl.cluster._client import Client
 
 
 def _description() -> Description:
@@ -60,6 +65,52 @@ def test_a_description_is_read_as_it_was_written(places: Places) -> None:
     assert Description.read(places.description) == written
     assert known_ids(places.ipython_folder) == ("x",)
     assert [path.name for path in places.folder.iterdir()] == ["cluster.json"]
+
+
+def test_a_description_of_another_version_says_who_can_read_it(places: Places) -> None:
+    fields = {**json.loads(json.dumps(asdict(_description()))), "colour": "red"}
+    places.description.write_text(json.dumps(fields))
+    with pytest.raises(ClusterError, match=r"another one: .*colour.*idl cluster stop x"):
+        Description.read(places.description)
+    told = _status.summary(places, is_alive=True)
+    assert told is not None
+    assert (told.id, told.state) == ("x", "unknown")
+
+
+def test_a_cluster_that_ends_while_all_are_listed_is_left_out(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _description().write(places.description)
+
+    def end(of: Places) -> str:
+        of.remove()
+        return str(Description.read(of.description))
+
+    monkeypatch.setattr(_status, "what_ended", end)
+    monkeypatch.setattr(_elsewhere, "is_elsewhere", lambda _: False)
+    monkeypatch.setattr(_processes, "marks", lambda: frozenset({str(places.folder)}))
+    monkeypatch.setenv("IPYTHONDIR", str(places.ipython_folder))
+    assert Cluster.list() == ()
+    assert _status.summary(places, is_alive=True) is None
+
+
+def test_a_controller_that_does_not_say_who_is_free_is_not_awaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_healing, "_QUEUES_S", 0.01)
+    client = SimpleNamespace(ask_queues=Future)
+    with pytest.raises(HealError, match="it may be restarting"):
+        _healing._free_engine(cast("Client", client), (0, 1))
+
+
+def test_the_first_engine_with_nothing_to_do_is_free() -> None:
+    answer = Future[dict[str, Any]]()
+    busy, free = {"queue": 1, "tasks": 0}, {"queue": 0, "tasks": 0}
+    answer.set_result({"content": {"status": "ok", "0": busy, "2": free}})
+    client = cast("Client", SimpleNamespace(ask_queues=lambda: answer))
+    assert _healing._free_engine(client, (0, 1, 2)) == 2
+    with pytest.raises(HealError, match="all busy"):
+        _healing._free_engine(client, (0, 1))
 
 
 def test_removing_takes_ipyparallels_files_of_this_cluster_only(places: Places) -> None:

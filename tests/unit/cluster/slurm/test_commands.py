@@ -58,6 +58,14 @@ def test_an_unknown_interface_is_answered_with_those_that_there_are() -> None:
         commands.listen_address("ib7")
 
 
+def test_a_controller_of_slurms_without_address_is_answered_with_the_option_that_helps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _command(monkeypatch, tmp_path, "scontrol", "echo 'SlurmctldHost[0] = no.such.invalid'")
+    with pytest.raises(SchedulerError, match=r"for no\.such\.invalid .*interface='eth0'"):
+        commands.listen_address(None)
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -65,6 +65,7 @@ def test_idl_profile_says_where_each_option_comes_from(
         ("slurm = [", "is not:"),
         ("[slrum]\nnodes = 2", r"has slrum\."),
         ("[slurm]\nnodse = 2", "got nodse"),
+        ('slurm = "gpu"', r"has slurm = 'gpu'\. Write \[slurm\]"),
     ],
 )
 def test_a_profile_that_makes_no_sense_is_refused(
