@@ -48,6 +48,7 @@ bench-centre: setup  ## as root: the benchmarks on virtual hosts with a real Slu
 	@.venv/bin/python -m deploy.virtual --nodes 3 .venv/bin/python tests/benchmarks/drills.py
 	@.venv/bin/python -m deploy.virtual --nodes 2 .venv/bin/python tests/benchmarks/collectives.py
 	@.venv/bin/python -m deploy.virtual --nodes 2 .venv/bin/python tests/benchmarks/hierarchical.py
+	@.venv/bin/python -m deploy.virtual --nodes 4 .venv/bin/python tests/benchmarks/staging.py
 
 science: setup  ## train all cases with five seeds and controls, write docs/science.md, run their notebooks
 	@.venv/bin/python tests/benchmarks/science.py

@@ -45,6 +45,7 @@ class Staged(os.PathLike[str]):
         nodes: how many nodes have a copy.
         read_bytes: what this rank read from the shared file system.
         received_bytes: what came to it from other nodes.
+        is_new: whether some node had no copy before.
         took_s: from the call to the last node's last byte.
     """
 
@@ -55,6 +56,7 @@ class Staged(os.PathLike[str]):
     nodes: int
     read_bytes: int
     received_bytes: int
+    is_new: bool
     took_s: float
 
     def __fspath__(self) -> str:
@@ -63,7 +65,7 @@ class Staged(os.PathLike[str]):
     def __repr__(self) -> str:
         whole = f"{self.files} file{'s' * (self.files != 1)}, {gigabytes(self.size)}"
         nodes = f"{self.nodes} node{'s' * (self.nodes != 1)}"
-        if not self.read_bytes and not self.received_bytes:
+        if not self.is_new:
             return f"<Staged: {whole}, on {nodes} before; here in {self.path}>"
         return (
             f"<Staged: {whole}, on {nodes} in {self.took_s:.1f} s"
@@ -94,7 +96,7 @@ def stage(
         group: the ranks, ``engine.init()``'s; none for a single process.
         folder: the nodes' own storage; by default ``$SLURM_TMPDIR``, ``$TMPDIR``, else ``/tmp``.
             It may differ between nodes.
-        block_mib: what a rank reads and passes on at once. It holds three such blocks in memory.
+        block_mib: what a rank reads and passes on at once. It holds up to four such blocks.
 
     Returns:
         Where the copy is on this node, and what it took. ``data.open`` takes it for a path.
@@ -115,7 +117,8 @@ def stage(
         plan = Plan(manifest.size, ranks.hosts, max(1, round(block_mib * 2**20)))
         place = _Place(ranks, plan, signals, _copy_of_node(ranks, plan, folder, manifest))
         try:
-            told = _Told() if place.claim() else place.make()
+            is_new = not place.claim()
+            told = place.make() if is_new else _Told()
         finally:
             place.copy.release()
     return Staged(
@@ -126,6 +129,7 @@ def stage(
         len(plan.nodes),
         told.read_bytes,
         told.received_bytes,
+        is_new,
         time.monotonic() - began_s,
     )
 

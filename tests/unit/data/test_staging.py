@@ -122,7 +122,8 @@ def test_a_copy_that_is_there_is_used_by_later_groups(
     assert store.read.total() == 0
     assert {one.path for one in again} <= {one.path for one in first}
     assert "on 2 nodes before" in repr(again[0])
-    assert "this rank read" in repr(first[0])
+    assert "this rank read 0.00222 MB" in repr(first[0])
+    assert "this rank read 0 MB" in repr(first[-1])
 
 
 @pytest.mark.parametrize("change", ["grown", "touched", "removed from the copy"])
@@ -152,14 +153,17 @@ def test_a_node_that_has_a_copy_reads_its_part_from_there(
     assert store.contents(staged[1].path) == store.contents(store.folder)
 
 
+@pytest.mark.parametrize("content", [b"new", b"other bytes"])
 def test_a_file_that_changes_meanwhile_is_one_error_on_all_ranks(
-    store: Store, stage: Callable[..., Outcomes], own: Callable[[str], Path],
+    store: Store, stage: Callable[..., Outcomes], own: Callable[[str], Path], content: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def fill(path: Path, file: File, offset: int, content: memoryview) -> None:
+    assert len(b"other bytes") == (store.folder / "stats").stat().st_size
+
+    def fill(path: Path, file: File, offset: int, into: memoryview) -> None:
         if path.name == "stats":
-            path.write_bytes(b"new")
-        store.fill(path, file, offset, content)
+            path.write_bytes(content)
+        store.fill(path, file, offset, into)
 
     monkeypatch.setattr(staging, "fill", fill)
     outcomes = stage()
