@@ -62,6 +62,7 @@ class Trial:
         reports: metrics by step, in the order told.
         judging: finite values of the search's metric by step.
         rungs: what the pruner noted.
+        pruning: why its last attempt was told to leave, where it was hopeless.
         last, best: of the search's metric.
         value: what it is judged by, once it has ended.
         why: how it ended, in words.
@@ -90,6 +91,7 @@ class Trial:
     reports: dict[int, Mapping[str, Number]] = field(default_factory=dict)
     judging: dict[int, float] = field(default_factory=dict)
     rungs: dict[str, Any] = field(default_factory=dict)
+    pruning: e.Pruning | None = None
     last: float | None = None
     best: float | None = None
     value: float | None = None
@@ -434,12 +436,14 @@ class Book:
                 f" {event.engines}; taken, with the trial that has each: {taken}."
             )
         trial.attempts.append(Attempt(event.engines, time_s))
+        trial.pruning = None
         self._move(trial, "running")
 
     def _report(self, event: e.Reported) -> None:
         trial = self._expect(event, event.trial, "running")
         trial.reports[event.step] = event.metrics
         trial.rungs.update(event.notes)
+        trial.pruning = trial.pruning or event.pruning
         value = event.metrics.get(self.began.metric) if self.began else None
         if value is None or not math.isfinite(value):
             return

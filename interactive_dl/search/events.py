@@ -135,6 +135,20 @@ class RunOpened(Event, frozen=True):
     run: str
 
 
+class Pruning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a trial is told to leave, once it has reported.
+
+    Attributes:
+        why: in words.
+        parent: whose checkpoint a trial in its place goes on from; None where there is none.
+        params: of that trial.
+    """
+
+    why: str
+    parent: int | None = None
+    params: dict[str, Value] = msgspec.field(default_factory=dict)
+
+
 class Reported(Event, frozen=True):
     """How a running trial stands.
 
@@ -143,12 +157,14 @@ class Reported(Event, frozen=True):
         step: of its own counting; a report of a step that was told before takes its place.
         metrics: by name.
         notes: what the pruner wants to find again when the study is rebuilt.
+        pruning: None where it goes on.
     """
 
     trial: int
     step: int
     metrics: Mapping[str, Number]
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
+    pruning: Pruning | None = None
 
 
 class TrialCheckpointed(Event, frozen=True):

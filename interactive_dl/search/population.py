@@ -31,32 +31,38 @@ _RESAMPLE = 0.25
 
 
 class Exploit(NamedTuple):
-    """``trial`` gives its place to one that goes on from ``parent`` with ``params``."""
+    """A trial gives its place to one that goes on from ``parent`` with ``params``."""
 
-    trial: int
     parent: int
     params: dict[str, Value]
 
 
 def decide(
-    book: Book, number: int, step: int, random: Random, *, fraction: float = 0.25
+    book: Book,
+    number: int,
+    step: int,
+    value: float | None,
+    random: Random,
+    *,
+    fraction: float = 0.25,
 ) -> Exploit | None:
-    """Whether a trial that has reached ``step`` gives way, and to whom.
+    """Whether a trial that reports ``value`` at ``step`` gives way, and to whom.
 
     Args:
-        book: of the search.
+        book: of the search; it need not have the report yet.
         number: of the trial.
         step: up to which the population is compared; every so many steps.
+        value: of the search's metric; None where it is not finite.
         random: draws the parent and its changes.
         fraction: so many of the population are the worst, and so many the best.
 
     Returns:
-        None where it goes on: it was not judged at this step, is not one of the worst, or nobody
-        better has a checkpoint.
+        None where it goes on: it has no value, is not one of the worst, or nobody better has a
+        checkpoint.
     """
-    if step not in book.trials[number].judging:
+    if value is None:
         return None
-    ranked = _ranked(book, step)
+    ranked = _ranked(book, step, {number: value})
     count = int(len(ranked) * fraction)
     if count == 0 or number not in {trial.number for trial in ranked[-count:]}:
         return None
@@ -64,7 +70,7 @@ def decide(
     if not parents:
         return None
     parent = random.choice(parents)
-    return Exploit(number, parent.number, explore(book.space, parent.params, random))
+    return Exploit(parent.number, explore(book.space, parent.params, random))
 
 
 def explore(space: Space, params: Mapping[str, Value], random: Random) -> dict[str, Value]:
@@ -93,13 +99,20 @@ def _near(dimension: AnyDimension, value: Value, random: Random) -> Value:
     return min(dimension.high, max(dimension.low, changed))
 
 
-def _ranked(book: Book, step: int) -> list[Trial]:
-    """The trials that were not given up, by the newest value up to this step, the best first."""
+def _ranked(book: Book, step: int, reported: Mapping[int, float]) -> list[Trial]:
+    """The trials that were not given up, by the newest value up to this step, the best first.
+
+    Args:
+        book: of the search.
+        step: of its reports.
+        reported: values at this step, by trial; over the book's.
+    """
     sign = 1 if book.began is None or book.began.direction == "minimize" else -1
     values = {
         trial.number: sign * value
         for trial in book.trials
-        if trial.state in _IN_THE_POPULATION and (value := _newest(trial, step)) is not None
+        if trial.state in _IN_THE_POPULATION
+        and (value := reported.get(trial.number, _newest(trial, step))) is not None
     }
     return [book.trials[number] for number in sorted(values, key=lambda one: (values[one], one))]
 

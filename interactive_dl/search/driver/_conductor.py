@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from interactive_dl.search import actions, events, planner, population, samplers, words
 from interactive_dl.search.book import Trial
 from interactive_dl.search.driver._keeper import Keeper
-from interactive_dl.telemetry.events import Ended
+from interactive_dl.telemetry.events import Ended, Number
 
 DEATH_S = 0.5
 """So long after an engine's death its last words may still come,"""
@@ -102,7 +102,6 @@ class _Attempt:
     early: list[words.Leave | words.SetRate] = field(default_factory=list)
     why: str = ""
     for_trial: int | None = None
-    exploit: population.Exploit | None = None
 
 
 class Conductor:
@@ -216,7 +215,7 @@ class Conductor:
                     self._keeper.write(events.RunOpened(word.trial, run))
             case words.Saved(step=step, path=path):
                 trial = self._book.trials[word.trial]
-                if (trial.checkpoint, trial.checkpoint_step) != (path, step):
+                if not trial.checkpoint or step > trial.checkpoint_step:
                     self._keeper.write(events.TrialCheckpointed(word.trial, step, path))
             case words.Reports():
                 self._take_report(attempt, word)
@@ -224,26 +223,31 @@ class Conductor:
                 attempt.returned[engine] = word
 
     def _take_report(self, attempt: _Attempt, word: words.Reports) -> None:
+        """Judge it, once: others have come further by the time that a restarted driver hears it."""
         trial = self._book.trials[word.trial]
-        assert self._book.began is not None
-        is_known = trial.reports.get(word.step) == word.metrics
-        metric = self._book.began.metric
-        notes: dict[str, Any] = {}
-        is_hopeless = False
-        if metric in word.metrics and trial.promotion is None:
-            is_hopeless, notes = self._keeper.judge(trial.number, word.step, word.metrics[metric])
-        if not is_known:
-            self._keeper.write(events.Reported(word.trial, word.step, word.metrics, notes))
-        if attempt.ordered:
-            return
-        attempt.exploit = self._exploit(word)
-        if attempt.exploit is not None:
-            why = f"gave way to a copy of trial {attempt.exploit.parent} at step {word.step}"
-            self._order(trial.number, attempt, "prune", why)
-        elif is_hopeless:
-            self._order(trial.number, attempt, "prune", f"hopeless at step {word.step}")
+        if trial.reports.get(word.step) != word.metrics:
+            self._keeper.write(self._judged(attempt, trial, word))
+        if trial.pruning is not None and not attempt.ordered:
+            self._order(trial.number, attempt, "prune")
 
-    def _exploit(self, word: words.Reports) -> population.Exploit | None:
+    def _judged(self, attempt: _Attempt, trial: Trial, word: words.Reports) -> events.Reported:
+        assert self._book.began is not None
+        metric = self._book.began.metric
+        if metric not in word.metrics or trial.promotion is not None:
+            return events.Reported(word.trial, word.step, word.metrics)
+        value = word.metrics[metric]
+        is_hopeless, notes = self._keeper.judge(trial.number, word.step, value)
+        pruning = None
+        if attempt.ordered:
+            pass  # it leaves already
+        elif (exploit := self._exploit(word, value)) is not None:
+            why = f"gave way to a copy of trial {exploit.parent} at step {word.step}"
+            pruning = events.Pruning(why, exploit.parent, exploit.params)
+        elif is_hopeless:
+            pruning = events.Pruning(f"hopeless at step {word.step}")
+        return events.Reported(word.trial, word.step, word.metrics, notes, pruning)
+
+    def _exploit(self, word: words.Reports, value: Number) -> population.Exploit | None:
         """In population-based training: whether a trial that has just reported gives way."""
         began = self._book.began
         assert began is not None
@@ -252,7 +256,9 @@ class Conductor:
             return None
         random = Random(samplers.seed_of(began.seed, word.trial) + word.step)
         fraction = options.get("fraction", 0.25)
-        return population.decide(self._book, word.trial, word.step, random, fraction=fraction)
+        return population.decide(
+            self._book, word.trial, word.step, value, random, fraction=fraction
+        )
 
     # -- what is over -----------------------------------------------------------------------------
 
@@ -305,20 +311,21 @@ class Conductor:
         elif returned.reason == "pause" and trial.wish != "stop":
             self._keeper.write(events.TrialPaused(number, attempt.for_trial))
         elif returned.reason == "prune":
-            self._keeper.write(events.TrialEnded(number, "pruned", attempt.why))
-            if attempt.exploit is not None:
-                self._replace(trial, attempt.exploit)
+            assert trial.pruning is not None
+            self._keeper.write(events.TrialEnded(number, "pruned", trial.pruning.why))
+            if trial.pruning.parent is not None:
+                self._replace(trial, trial.pruning)
         else:
             why = attempt.why or "stopped by hand"
             self._keeper.write(events.TrialEnded(number, "stopped", why))
 
-    def _replace(self, trial: Trial, exploit: population.Exploit) -> None:
+    def _replace(self, trial: Trial, pruning: events.Pruning) -> None:
         """A member of the population goes on from another's checkpoint."""
         event = events.TrialCreated(
             len(self._book.trials),
-            exploit.params,
+            pruning.params,
             "exploit",
-            exploit.parent,
+            pruning.parent,
             warm=True,
             priority=trial.priority,
             needs=trial.needs,

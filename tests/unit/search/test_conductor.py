@@ -485,6 +485,90 @@ def test_one_behind_is_not_judged_by_what_others_came_to_later(tmp_path: Path) -
     assert search.engines.orders == []
 
 
+def population_of(folder: Path, count: int, **options: Any) -> Search:
+    """A population, each of whose trials has begun on an engine of its own."""
+    search = Search(
+        folder,
+        engines=count,
+        pruner="population",
+        pruner_options={"fraction": 0.5, **options},
+        limits={"trials": count},
+    )
+    search.go()
+    search.go(*(search.says(number, words.Began) for number in range(count)))
+    return search
+
+
+def test_a_restarted_driver_judges_nobody_by_what_others_came_to_meanwhile(tmp_path: Path) -> None:
+    search = population_of(tmp_path, 2)
+    said = [
+        search.says(0, words.Began),
+        search.says(1, words.Began),
+        search.says(1, words.Saved, 1, "/c.keras"),
+        search.says(0, words.Reports, 1, {"loss": 9.0}),
+        search.says(0, words.Reports, 2, {"loss": 0.1}),
+        search.says(1, words.Reports, 1, {"loss": 1.0}),
+    ]
+    search.go(*said)
+    size = search.book.next_seq[e.DRIVER]
+    search.restart()
+    search.go(*said)
+    assert search.engines.orders == []
+    assert search.book.next_seq[e.DRIVER] == size
+
+
+def test_one_that_was_to_give_way_does_after_a_restart_whatever_it_reports_until_then(
+    tmp_path: Path,
+) -> None:
+    search = population_of(tmp_path, 2, every=2)
+    said = [
+        search.says(0, words.Saved, 2, "/best.keras"),
+        search.says(0, words.Reports, 2, {"loss": 0.1}),
+        search.says(1, words.Reports, 2, {"loss": 9.0}),
+        search.says(1, words.Reports, 3, {"loss": 0.01}),
+    ]
+    search.go(*said[:3])
+    search.restart()
+    search.go(*said)
+    assert search.engines.orders == [words.Leave(1, 1, "prune")] * 2
+    search.go(search.says(1, words.Returned, "left", "prune"))
+    assert search.book.trials[1].why == "gave way to a copy of trial 0 at step 2"
+    assert search.book.trials[2].parent == 0
+
+
+def test_one_whose_engine_died_before_it_gave_way_is_judged_anew(tmp_path: Path) -> None:
+    search = population_of(tmp_path, 2)
+    search.go(search.says(0, words.Saved, 1, "/best.keras"))
+    search.go(search.says(0, words.Reports, 1, {"loss": 0.1}))
+    search.go(search.says(1, words.Reports, 1, {"loss": 9.0}))
+    search.engines.here = [0, 2]
+    search.go()
+    search.go(after_s=DEATH_S)
+    assert search.book.trials[1].engines == (2,)
+    search.go(search.says(1, words.Reports, 2, {"loss": 0.01}))
+    assert search.engines.orders == [words.Leave(1, 1, "prune")]
+
+
+def test_a_promotion_gives_way_to_nobody(tmp_path: Path) -> None:
+    search = population_of(tmp_path, 2)
+    search.go(search.says(0, words.Saved, 1, "/best.keras"))
+    search.go(search.says(0, words.Reports, 1, {"loss": 0.1}))
+    search.finish(1, 9.0)
+    search.act(e.Promote(1, e.Promotion(3), warm=False, engines=1))
+    search.go(search.says(2, words.Reports, 1, {"loss": 9.0}))
+    assert search.engines.orders == []
+
+
+def test_a_restarted_driver_writes_no_checkpoint_again(search: Search) -> None:
+    said = [search.says(0, words.Saved, step, "/c.keras") for step in (1, 2, 3)]
+    search.go(*said)
+    size = search.book.next_seq[e.DRIVER]
+    search.restart()
+    search.go(*said)
+    assert search.book.next_seq[e.DRIVER] == size
+    assert search.book.trials[0].checkpoint_step == 3
+
+
 def test_a_search_that_has_ended_is_opened_again_and_its_time_is_no_matter(tmp_path: Path) -> None:
     search = Search(tmp_path, limits={"trials": 1, "time_budget_s": 60.0})
     search.go()

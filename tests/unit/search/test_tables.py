@@ -123,13 +123,13 @@ def population(play):
 
 def test_the_worst_of_a_population_go_on_from_the_best_nearby(population):
     book = population.book
-    chosen = [decide(book, number, 5, random.Random(1)) for number in range(8)]
+    chosen = [decide(book, number, 5, float(number), random.Random(1)) for number in range(8)]
     assert [found is not None for found in chosen] == [False] * 6 + [True] * 2
     for found in chosen[6:]:
         assert found.parent in (0, 1)
         assert book.space.contains(found.params)
         assert found.params != book.trials[found.parent].params
-    assert decide(book, 7, 6, random.Random(1)) is None
+    assert decide(book, 7, 6, None, random.Random(1)) is None
     event = e.TrialCreated(8, found.params, "exploit", found.parent, warm=True)
     population.end(7, "stopped")
     population.create(event)
@@ -142,7 +142,7 @@ def test_nobody_goes_on_from_where_there_is_no_checkpoint(play):
     game.settle()
     for number in range(8):
         game.report(number, 5, float(number))
-    assert decide(game.book, 7, 5, random.Random(1)) is None
+    assert decide(game.book, 7, 5, 7.0, random.Random(1)) is None
 
 
 def test_exploring_stays_within_the_space():
