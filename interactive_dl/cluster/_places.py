@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +69,15 @@ class Places:
         return base / f"interactive_dl-{os.getuid()}-{name}"
 
     def create(self) -> None:
-        """Make empty folders, readable by this user only."""
+        """Make empty folders, readable by this user only.
+
+        Raises:
+            ClusterError: somebody else has made one of them.
+        """
         self.remove()
         clusters_folder(self.ipython_folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.folder, self.volatile):
-            folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700)
+        make_own(self.volatile)
 
     def remove(self) -> None:
         """Remove every file of the cluster, ipyparallel's included."""
@@ -85,6 +91,23 @@ class Places:
             f"log/engines{self.cluster_id}.json.partial",
         ):
             (self.profile / name).unlink(missing_ok=True)
+
+
+def make_own(folder: Path) -> None:
+    """Make a folder that nobody else reads, where anybody may make one of the same name before.
+
+    Raises:
+        ClusterError: somebody has.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ClusterError(
+            f"What ranks exchange lies in a folder of this user's, but {folder} was made by user"
+            f" {found.st_uid}, or is none. Have it removed, or type: idl.Cluster(...) without"
+            " cluster_id, for another name"
+        )
 
 
 def ipython_folder() -> Path:

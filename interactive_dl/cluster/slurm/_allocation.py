@@ -54,6 +54,7 @@ _LOOK_S = 0.2
 _POLITE_S = 3.0
 _END_S = 30.0
 _SHOWN_LINES = 8
+_IN_SCRATCH = ("OMPI_MCA_btl_sm_backing_directory", "PRTE_MCA_prte_tmpdir_base")
 _RESTART = "Type: cluster.restart()"
 _RENEW = "Type: cluster.renew() to go on from the last checkpoints, or cluster.restart()"
 _ALL_END = "The others end with it, because {why}."
@@ -111,6 +112,7 @@ class SlurmAllocation:
             log=self._log,
             prefix=Path(sys.prefix),
             scratch=self._places.volatile,
+            in_scratch=_IN_SCRATCH,
             environment=_engine_environment(self._places, options, request, self._launcher),
             command=self._command(),
         )
@@ -304,13 +306,10 @@ def _engine_environment(
     cores = request.engines_per_node * request.cpus_per_engine
     ours = mpi_environment(request.engines_per_node, threads, cores)
     del ours["PATH"]  # the job has its own
-    scratch = str(places.volatile)
     ours |= {
         _processes.MARK: str(places.folder),
         COLLECTIVES_VARIABLE: options.collectives,
         **ipyparallel_variables(places),
-        "OMPI_MCA_btl_sm_backing_directory": scratch,
-        "PRTE_MCA_prte_tmpdir_base": scratch,
         "PRTE_MCA_prte_launch_agent": launch_agent(),
         OUTLIVES_SIGTERM: "1",
     }

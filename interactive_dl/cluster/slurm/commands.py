@@ -137,8 +137,17 @@ def preempted_s(job: int) -> float | None:
 
 @functools.lru_cache(maxsize=100)
 def node_names(listed: str) -> tuple[str, ...]:
-    """Node names of Slurm's list, such as ``n[1-4]``."""
-    return tuple(_run(["scontrol", "show", "hostnames", listed], _TIMEOUT_S).stdout.split())
+    """Node names of Slurm's list, such as ``n[1-4]``.
+
+    Raises:
+        SchedulerError: Slurm does not say.
+    """
+    if not listed:
+        return ()
+    done = _run(["scontrol", "show", "hostnames", listed], _TIMEOUT_S)
+    if not (names := tuple(done.stdout.split())):
+        raise SchedulerError(f"Slurm does not say which nodes {listed} are: {_text(done)}")
+    return names
 
 
 def unfit_nodes(nodes: Collection[str]) -> dict[str, str]:

@@ -52,6 +52,7 @@ _CAUSES = {
 _NAMED_S = 1.5
 _TIMED_OUT = frozenset({"TIMEOUT", "DEADLINE"})
 _LIVING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
+_SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
 _TO_COME = frozenset(
     {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "REQUEUE_FED"}
 )
@@ -219,7 +220,8 @@ def granted_words(job: Job) -> str:
     left = "without a time limit" if job.left_s is None else f"{duration(job.left_s)} left"
     unfit = ", ".join(f"{node} is {words}" for node, words in job.unfit.items())
     shown = f" {unfit}: Slurm starts nothing more there." if unfit else ""
-    return f"Job {job.id} on {job.nodes}, {left}.{shown}"
+    stopped = " is suspended until Slurm resumes it" if job.state in _SUSPENDED else ""
+    return f"Job {job.id} on {job.nodes}{stopped}, {left}.{shown}"
 
 
 def headless_words(job: Job) -> str:

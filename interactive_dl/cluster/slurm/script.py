@@ -18,7 +18,17 @@ from interactive_dl.cluster.slurm.request import Request
 from interactive_dl.cluster.slurm.steward import keeper_command
 from interactive_dl.errors import RequestError
 
+SCRATCH = "IDL_SCRATCH"
+"""Environment variable of a job: the folder that every node has for itself while it runs."""
+
 _WARNING = "USR1"
+_NOT_OURS = 93
+# Anybody may have made a folder of this name before.
+_MAKE = (
+    f'mkdir -p -m 700 "${SCRATCH}"; [ -O "${SCRATCH}" ] && [ ! -L "${SCRATCH}" ] ||'
+    f' {{ echo "$(uname -n): ${SCRATCH} was made by somebody else, or is a link." >&2;'
+    f" exit {_NOT_OURS}; }}"
+)
 
 
 def job_script(
@@ -28,6 +38,7 @@ def job_script(
     log: Path,
     prefix: Path,
     scratch: Path,
+    in_scratch: Sequence[str],
     environment: Mapping[str, str],
     command: Sequence[str],
 ) -> str:
@@ -38,7 +49,9 @@ def job_script(
         name: of the job.
         log: file for everything that the job prints.
         prefix: of the Python environment; its ``bin`` comes first in ``PATH``.
-        scratch: folder that every node has for itself while the job runs.
+        scratch: folder that every node has for itself while the job runs, but for the job's number:
+            a follow-on may share a node.
+        in_scratch: variables of the engines that hold its path.
         environment: variables of the engines.
         command: starts all of them, from the first node, and looks after them.
 
@@ -46,18 +59,19 @@ def job_script(
         RequestError: a directive that is to be omitted is none.
     """
     on_each = f"srun --overlap --nodes={request.nodes} --ntasks={request.nodes}"
-    folder = shlex.quote(str(scratch))
     lines = [
         "#!/bin/bash",
         *(f"#SBATCH {words}" for words in _directives(request, name, log)),
         "umask 077",
         *request.setup,
         f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"',
+        f'export {SCRATCH}={shlex.quote(str(scratch))}-"$SLURM_JOB_ID"',
+        *(f'export {key}="${SCRATCH}"' for key in in_scratch),
         *(f"export {key}={shlex.quote(value)}" for key, value in sorted(environment.items())),
-        f"{on_each} mkdir -p {folder}",
+        f"{on_each} bash -c {shlex.quote(_MAKE)} || [ $? -ne {_NOT_OURS} ] || exit {_NOT_OURS}",
         # A job that is cancelled or out of time starts no more steps: this one cleans up then. It
         # tells the steward, which is this shell's process from the last line on.
-        f"{on_each} --no-kill --job-name={KEEPER} {shlex.join(keeper_command(scratch))} $$ &",
+        f'{on_each} --no-kill --job-name={KEEPER} {shlex.join(keeper_command())} "${SCRATCH}" $$ &',
         # Slurm signals the first process of the job: from here on that is this one.
         f"exec {shlex.join(command)}",
     ]

@@ -18,7 +18,7 @@ from interactive_dl.cluster import Cluster, _elsewhere, _healing, _ports, _proce
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._healing import Plan, plan
 from interactive_dl.cluster._launcher import Ports
-from interactive_dl.cluster._places import Places, known_ids
+from interactive_dl.cluster._places import Places, known_ids, make_own
 from interactive_dl.cluster._ports import quiet_ports
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.errors import ClusterError, HealError
@@ -111,6 +111,25 @@ def test_the_first_engine_with_nothing_to_do_is_free() -> None:
     assert _healing._free_engine(client, (0, 1, 2)) == 2
     with pytest.raises(HealError, match="all busy"):
         _healing._free_engine(client, (0, 1))
+
+
+def test_a_folder_that_another_user_may_have_made_is_not_used(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for _ in range(2):
+        make_own(made)
+    assert made.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(made)
+    with pytest.raises(ClusterError, match="link was made by user"):
+        make_own(tmp_path / "link")
+
+
+def test_a_folder_of_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    with pytest.raises(ClusterError, match=rf"made by user {mine}\b"):
+        make_own(tmp_path)
 
 
 def test_removing_takes_ipyparallels_files_of_this_cluster_only(places: Places) -> None:

@@ -24,6 +24,7 @@ from interactive_dl.cluster.slurm.preflight._facts import (
     ipv4_addresses,
 )
 from interactive_dl.cluster.slurm.preflight._line import Caller
+from interactive_dl.cluster.slurm.script import SCRATCH
 
 _CALL_S = 3.0
 _NODES_S = 60
@@ -79,7 +80,7 @@ def first(question: Question, path: str, encoded: str) -> JobFacts:
         plug_ins=commands.plug_ins(),
     )
     # Whoever gets the answer cancels the job.
-    _run([*on_each, "find", question.scratch, "-mindepth", "1", "-delete"], _NODES_S)
+    _run([*on_each, "find", os.environ[SCRATCH], "-mindepth", "1", "-delete"], _NODES_S)
     return told
 
 

@@ -85,7 +85,6 @@ async def examine(ipython: Path, options: Options) -> Report:
                 options.engines,
                 options.request["launcher"],
                 look.start,
-                str(places.volatile),
             )
             return await _see(look, listener, Folder(places.folder), options, places)
     finally:

@@ -26,7 +26,6 @@ class Question(msgspec.Struct, frozen=True):
         engines: how many ranks there should be.
         launcher: what starts them, by name.
         start: its command, up to the program.
-        scratch: folder of MPI on each node, to be empty in the end.
     """
 
     address: str
@@ -36,7 +35,6 @@ class Question(msgspec.Struct, frozen=True):
     engines: int
     launcher: str
     start: tuple[str, ...]
-    scratch: str
 
 
 class NodeFacts(msgspec.Struct, frozen=True):

@@ -63,7 +63,8 @@ class Listener:
     def _listen(self) -> None:
         while not self._is_over.is_set():
             if self._socket.poll(_POLL_MS):
-                self._socket.send(self._take(self._socket.recv()))
+                frames = self._socket.recv_multipart()
+                self._socket.send(self._take(frames[0]) if len(frames) == 1 else b"")
 
     def _take(self, frame: bytes) -> bytes:
         try:

@@ -52,9 +52,11 @@ def steward_command(
     return ("python", "-m", __name__, *words, "--", *command)
 
 
-def keeper_command(scratch: Path) -> tuple[str, ...]:
-    """The program that keeps a node clean, but for its last word: the steward's process id."""
-    return ("python", str(Path(__file__).with_name("_keeper.py")), str(scratch))
+def keeper_command() -> tuple[str, ...]:
+    """The program that keeps a node clean, but for its last words: the folder that it removes, and
+    the steward's process id.
+    """
+    return ("python", str(Path(__file__).with_name("_keeper.py")))
 
 
 def launch_agent() -> str:

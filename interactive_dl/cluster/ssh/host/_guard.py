@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from interactive_dl.cluster import _processes
+from interactive_dl.cluster._places import make_own
 from interactive_dl.cluster.ssh._script import ON_HOST
 from interactive_dl.cluster.ssh.host import SIGN
 
@@ -51,7 +52,7 @@ class Guard:
         try:
             # A guard before this one, and what it guarded, may still be there.
             self._sweep()
-            self._scratch.mkdir(mode=0o700, exist_ok=True)
+            make_own(self._scratch)
             self._reply("ready 0")
             for line in self._lines():
                 if line.startswith("sweep"):

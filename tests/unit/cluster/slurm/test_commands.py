@@ -97,6 +97,16 @@ def test_a_command_that_cannot_be_started_is_slurm_that_does_not_answer(
         commands.listing([1])
 
 
+def test_what_slurm_does_not_say_of_nodes_is_not_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _command(monkeypatch, tmp_path, "scontrol", "echo fork failed >&2; exit 1")
+    with pytest.raises(SchedulerError, match="which nodes n\\[8-9\\] are: fork failed"):
+        commands.node_names("n[8-9]")
+    _command(monkeypatch, tmp_path, "scontrol", "echo n8; echo n9")
+    assert commands.node_names("n[8-9]") == ("n8", "n9")
+
+
 def test_a_machine_without_slurm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SchedulerError, match="there is no squeue in /nowhere"):

@@ -22,7 +22,7 @@ HERE = Here(
     PACKAGES,
     {"lo": "127.0.0.1", "eth0": "10.77.0.1", "eth1": "192.168.1.5"},
 )
-ASKED = Question("10.77.0.1", 5000, "token", 2, 4, "mpiexec", ("mpiexec",), "/dev/shm/scratch")
+ASKED = Question("10.77.0.1", 5000, "token", 2, 4, "mpiexec", ("mpiexec",))
 BY_SLURM = msgspec.structs.replace(ASKED, launcher="srun:pmix", start=("srun",))
 
 

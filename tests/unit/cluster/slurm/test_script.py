@@ -13,13 +13,14 @@ from interactive_dl.cluster.slurm.script import job_script
 from interactive_dl.errors import RequestError
 
 
-def _script(**given: Any) -> str:
+def _script(scratch: Path = Path("/dev/shm/s"), **given: Any) -> str:
     return job_script(
         request_of(given),
         name="idl-1",
         log=Path("/home/a/50%/job.log"),
         prefix=Path("/opt/an env"),
-        scratch=Path("/dev/shm/s"),
+        scratch=scratch,
+        in_scratch=("D",),
         environment={"B": "2", "A": "it's"},
         command=["mpiexec", "-n", "2", "python", "-m", "x y"],
     )
@@ -122,14 +123,39 @@ def test_set_up_comes_before_the_environment_and_that_before_the_engines() -> No
 
 
 def test_it_is_a_shell_script_that_ends_as_mpiexec_did(tmp_path: Path) -> None:
-    for name, text in {"srun": "exit 0", "mpiexec": 'echo "$A $B"; exit 9'}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    done = subprocess.run(
-        ["bash", "-u", "-c", _script()],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    done = _run(tmp_path, _script(), srun="exit 0")
+    assert (done.returncode, done.stdout, done.stderr) == (9, "it's 2 /dev/shm/s-7\n", "")
+
+
+def test_jobs_that_share_a_node_share_no_folder_there(tmp_path: Path) -> None:
+    kept = 'case "$*" in *keeper*) echo "$@";; *) %s;; esac'
+    done = _run(tmp_path, _script(tmp_path / "s"), srun=kept % _ON_THIS_HOST)
+    assert done.returncode == 9
+    assert (tmp_path / "s-7").stat().st_mode & 0o777 == 0o700
+    kept_clean = [line for line in done.stdout.splitlines() if "_keeper.py" in line]
+    assert [line.split()[-2] for line in kept_clean] == [f"{tmp_path}/s-7"]
+
+
+def test_a_folder_that_somebody_else_has_made_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "s-7").symlink_to("theirs")
+    done = _run(tmp_path, _script(tmp_path / "s"), srun=_ON_THIS_HOST)
+    assert (done.returncode, done.stdout) == (93, "")
+    assert f"{tmp_path}/s-7 was made by somebody else, or is a link" in done.stderr
+
+
+_ON_THIS_HOST = 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"'
+
+
+def _run(folder: Path, script: str, *, srun: str) -> subprocess.CompletedProcess[str]:
+    """Run a job script, with an ``srun`` of this text."""
+    for name, text in {"srun": srun, "mpiexec": 'echo "$A $B $D"; exit 9'}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        ["bash", "-u", "-c", script],
+        env={"PATH": f"{folder}:/usr/bin:/bin", "SLURM_JOB_ID": "7"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (9, "it's 2\n", "")

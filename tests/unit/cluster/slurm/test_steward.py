@@ -91,6 +91,11 @@ def test_a_drained_node_is_named_beside_the_time_left() -> None:
     )
 
 
+def test_a_suspended_job_is_not_said_to_run() -> None:
+    job = jobs.Job(7, "SUSPENDED", left_s=300.0, nodes="n1")
+    assert jobs.granted_words(job) == "Job 7 on n1 is suspended until Slurm resumes it, 5 min left."
+
+
 def test_what_it_says_is_read_as_written(tmp_path: Path) -> None:
     world = World(7, (4, 5), ("n1", "n2"), "restarting", "Engine 1 has died.")
     world.write(tmp_path)
@@ -133,7 +138,7 @@ def test_a_keeper_tells_the_steward_of_its_node_and_cleans_while_there_are_engin
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     job = {**os.environ, "SLURM_JOB_ID": f"test-{os.getpid()}", "SLURM_NODEID": node}
-    words = [sys.executable, *keeper_command(scratch)[1:]]
+    words = [sys.executable, *keeper_command()[1:], str(scratch)]
     with (
         subprocess.Popen(["sleep", "60"]) as steward,
         subprocess.Popen(
