@@ -67,6 +67,19 @@ def test_groups_lie_on_one_node_or_across(cluster: idl.Cluster) -> None:
         assert told == [sum(members)] * len(members)
 
 
+def test_nodes_get_on_their_own_storage_what_is_read_once(
+    cluster: idl.Cluster, tmp_path: Path
+) -> None:
+    """``/mnt`` is another on each virtual host."""
+    original = tmp_path / "events.bin"
+    original.write_bytes(os.urandom(1_000_001))
+    told = cluster.client[:].apply_async(_staged, str(original)).get(timeout=STEP_TIMEOUT_S)
+    assert {one["content"] for one in told} == {original.read_bytes()}
+    assert sum(one["read"] for one in told) == sum(one["received"] for one in told) == 1_000_001
+    assert max(one["read"] for one in told) == 250_001
+    assert [one["there"] for one in told] == [["n1"], ["n1"], ["n2"], ["n2"]]
+
+
 def test_its_state_tells_nodes_and_time_left(cluster: idl.Cluster) -> None:
     assert cluster.state.name == "ready"
     assert "on n[1-2]" in cluster.state.reason
@@ -295,6 +308,23 @@ def _group_sum() -> int:
     group = engine.init()
     total: int = group.comm.allreduce(world.current().my_id)
     return total
+
+
+@ipyparallel.interactive
+def _staged(original: str) -> dict[str, Any]:
+    """What an engine read and got of a staged file, and whose marks are where the copy is."""
+    from interactive_dl import data, engine
+
+    group = engine.init()
+    staged = data.stage(original, group, folder="/mnt", block_mib=0.1)
+    (staged.path.parent / f"mark-{group.host}").touch()
+    group.allgather(None)
+    return {
+        "content": staged.path.read_bytes(),
+        "read": staged.read_bytes,
+        "received": staged.received_bytes,
+        "there": sorted(mark.name[5:] for mark in staged.path.parent.glob("mark-*")),
+    }
 
 
 @ipyparallel.interactive
