@@ -107,15 +107,20 @@ def _all(heard: queue.SimpleQueue[Heard], timeout_s: float) -> list[Heard]:
 
 
 def _give_back(keeper: Keeper, folder: Path, cluster: str) -> None:
-    """On another cluster than before, what ran there does not run any more."""
+    """On another cluster than before, what ran there does not run any more.
+
+    The note comes last: who is killed before it gives back the rest in the next life.
+    """
     note = folder / _CLUSTER
-    before = note.read_text() if note.exists() else cluster
-    note.write_text(cluster)
+    before = note.read_text() if note.exists() else ""
     if before == cluster:
         return
-    for number, engines in list(keeper.book.running.items()):
+    for number, engines in list(keeper.book.running.items()) if before else ():
         event = events.TrialCrashed(number, engines, "its cluster has ended", is_blamed=False)
         keeper.write(event)
+    partial = note.with_name(f".{_CLUSTER}")
+    partial.write_text(cluster)
+    partial.replace(note)
 
 
 class _Ear:
