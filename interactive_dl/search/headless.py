@@ -231,9 +231,10 @@ def _tell(search: Search, lines: queue.SimpleQueue[str | None], say: Say) -> Non
             if search.state == "running":
                 continue
             break
-        if told is None:
+        if told is not None:
+            say(told)
+        elif search.book.ended is not None:  # else it was opened again
             break
-        say(told)
     if search.state == "abandoned":
         raise SearchError(
             f"Nobody runs {search.id} any more. Type: idl search --resume {search.id}"

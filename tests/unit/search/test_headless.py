@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from interactive_dl.errors import SearchError
 from interactive_dl.search import events as e
 from interactive_dl.search import headless, tables, words
+from interactive_dl.search.search import Search
 from interactive_dl.search.space import Space, fixed, log_uniform
 from interactive_dl.telemetry import journal
 from interactive_dl.telemetry.events import Ended
@@ -106,6 +108,27 @@ def test_searches_are_listed_with_their_state(play: Play, tmp_path: Path) -> Non
     lines = headless.listing(tmp_path).splitlines()[1:]
     assert [line.split()[1] for line in lines] == ["finished", "abandoned", "unreadable:"]
     assert "best accuracy 0.9 of trial 1" in lines[1]
+
+
+def test_a_search_that_was_opened_again_is_watched_beyond_its_first_end(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for event in (Ended("finished"), e.Reopened()):
+        play.tell(event)
+    name = "again-20260101-000000-0000"
+    run = words.journal_of(name)
+    writer = journal.Writer.open(journal.path_of(tmp_path, run), run)
+    writer.append([e.encode(record) for record in play.journal])
+    writer.close()
+    search = Search.attach(name, runs=tmp_path)
+    lines, said = queue.SimpleQueue[str | None](), list[str]()
+    for line in (None, "a trial of later"):
+        lines.put(line)
+    monkeypatch.setattr(headless, "_LOOK_S", 0.01)
+    with pytest.raises(SearchError, match="Nobody runs"):
+        headless._tell(search, lines, said.append)
+    assert said == ["a trial of later"]
+    search.close()
 
 
 def _record(play: Play, event: e.AnySearchEvent) -> e.Record:
