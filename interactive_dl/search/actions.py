@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from interactive_dl.errors import SearchError
+from interactive_dl.errors import SearchError, TransitionError
 from interactive_dl.search import events as e
 from interactive_dl.search.book import Book
 from interactive_dl.search.space import words
 
 
-def answer(book: Book, id: str, who: str, action: e.AnyAction) -> e.Acted | e.ActionRefused | None:
+def answer(
+    book: Book, id: str, who: str, action: e.AnyAction, engines: int | None = None
+) -> e.Acted | e.ActionRefused | None:
     """The event to write for an action.
 
     Args:
@@ -19,6 +21,7 @@ def answer(book: Book, id: str, who: str, action: e.AnyAction) -> e.Acted | e.Ac
         who: user and host.
         action: what is asked; a clone's parameters may be the edited ones alone, and fixed ones
             may be left out.
+        engines: of the cluster; None where that is not known.
 
     Returns:
         None where this action was answered before.
@@ -28,10 +31,20 @@ def answer(book: Book, id: str, who: str, action: e.AnyAction) -> e.Acted | e.Ac
     try:
         whole = _completed(book, action)
         book.allow(whole)
+        _see_that_it_fits(whole, engines)
     except SearchError as error:
         return e.ActionRefused(id, who, action, str(error))
     before, after = _change(book, whole)
     return e.Acted(id, who, whole, before, after)
+
+
+def _see_that_it_fits(action: e.AnyAction, engines: int | None) -> None:
+    match action:
+        case e.Promote(engines=wanted) if engines is not None and (wanted or 0) > engines:
+            raise TransitionError(
+                f"A promotion gets 1 to {engines} engines of this cluster, but got engines="
+                f"{wanted}. For all of them leave it out: search.promote(trial, epochs=...)"
+            )
 
 
 def _completed(book: Book, action: e.AnyAction) -> e.AnyAction:

@@ -21,20 +21,10 @@ from interactive_dl.search.book import Book, Trial
 
 @dataclass(frozen=True)
 class Start:
-    """Start a trial on these engines, from a checkpoint where there is one.
-
-    Attributes:
-        trial: its number.
-        engines: free ones, by rank.
-        checkpoint: to go on from: its own last one, or its parent's where it begins warm; empty
-            to begin anew.
-        step: of its own that the checkpoint is of; 0 for its parent's.
-    """
+    """Start a trial on these engines, free ones, by rank."""
 
     trial: int
     engines: tuple[int, ...]
-    checkpoint: str = ""
-    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ def plan(
         return _stop_all(book, reason)
     if book.to_create:
         return [_create(book, next(iter(book.to_create.values())), len(living))]
-    decisions = [*_granted(book), *_started(book, free, living)]
+    decisions = [*_granted(book, len(living)), *_started(book, free, living)]
     if not decisions and _is_done(book):
         return [Finish("finished", f"{len(book.trials)} trials")]
     return decisions
@@ -172,7 +162,7 @@ def _create(book: Book, acted: e.Acted, engines: int) -> Decision:
     return Create(made)
 
 
-def _granted(book: Book) -> list[Decision]:
+def _granted(book: Book, engines: int) -> list[Decision]:
     """What people want of trials, as far as it has not happened."""
     decisions: list[Decision] = []
     for number, wish in book.wishes.items():
@@ -185,16 +175,19 @@ def _granted(book: Book) -> list[Decision]:
         elif wish == "resume":
             decisions.append(Resume(number))
     return decisions + [
-        Resume(number) for number in sorted(book.paused) if _may_return(book, number)
+        Resume(number) for number in sorted(book.paused) if _may_return(book, number, engines)
     ]
 
 
-def _may_return(book: Book, number: int) -> bool:
-    """Whether the promotion that a trial waits for is out of its way."""
+def _may_return(book: Book, number: int, engines: int) -> bool:
+    """Whether the promotion that a trial waits for is out of its way, or cannot start now."""
     trial = book.trials[number]
     if trial.wish or trial.paused_for is None:
         return False
-    return book.trials[trial.paused_for].state not in ("queued", "running")
+    promoted = book.trials[trial.paused_for]
+    if promoted.state == "queued":
+        return _needs(promoted, book.limits) > engines
+    return promoted.state != "running"
 
 
 def _cleared(book: Book, promoted: Trial) -> list[Decision]:
@@ -220,6 +213,8 @@ def _started(book: Book, free: Collection[int], living: Collection[int]) -> list
             if poison := _poison(trial, limits):
                 decisions.append(End(trial.number, "quarantined", poison))
                 continue
+            if _needs(trial, limits) > len(living):
+                continue  # it waits for healing, and nobody for it
             if places <= 0 or not left:
                 waits = True
                 if trial.promotion is not None:
@@ -228,7 +223,7 @@ def _started(book: Book, free: Collection[int], living: Collection[int]) -> list
             chosen, is_complete = _choose(trial, _needs(trial, limits), left, living)
             left = [engine for engine in left if engine not in chosen]
             if is_complete:
-                decisions.append(Start(trial.number, chosen, *_beginning(book, trial)))
+                decisions.append(Start(trial.number, chosen))
                 places -= 1
             else:
                 waits = True
@@ -249,12 +244,10 @@ def _choose(
 ) -> tuple[tuple[int, ...], bool]:
     """Engines for a trial, and whether they are enough; if not, they are kept for it.
 
-    One that could not start even if every engine were free keeps none: it waits for healing.
+    As many live, at least.
     """
     clean = set(living) - trial.crashed_on
     able = clean if len(clean) >= count else set(living)
-    if len(able) < count:
-        return (), False
     chosen = tuple(engine for engine in free if engine in able)[:count]
     return chosen, len(chosen) == count
 
@@ -266,13 +259,6 @@ def _poison(trial: Trial, limits: e.Limits) -> str:
     if trial.crashes >= limits.attempts:
         return f"crashed {trial.crashes} times, on engines {sorted(trial.crashed_on)}"
     return ""
-
-
-def _beginning(book: Book, trial: Trial) -> tuple[str, int]:
-    """The checkpoint to go on from, and the trial's step that it is of."""
-    if trial.checkpoint or not trial.warm or trial.parent is None:
-        return trial.checkpoint, trial.checkpoint_step
-    return book.trials[trial.parent].checkpoint, 0
 
 
 def _may_ask(book: Book) -> bool:

@@ -62,6 +62,9 @@ class Hands(Protocol):
     def living(self) -> tuple[int, ...]:
         """Engines that take tasks, by id."""
 
+    def size(self) -> int:
+        """How many engines there are, with those that have died and are to be replaced."""
+
     def busy(self) -> Collection[int]:
         """Engines that have something to do for others than this search, now or next."""
 
@@ -182,7 +185,8 @@ class Conductor:
     # -- what is heard ----------------------------------------------------------------------------
 
     def _answer(self, asked: Asked) -> None:
-        event = actions.answer(self._book, asked.id, asked.who, asked.action)
+        size = self._hands.size()
+        event = actions.answer(self._book, asked.id, asked.who, asked.action, size)
         if event is not None:
             self._keeper.write(event)
         refusal = event.reason if isinstance(event, events.ActionRefused) else ""

@@ -129,12 +129,16 @@ class Engines:
         if done:
             self._cluster.client.purge_local_results(done)
 
-    def lacks(self) -> bool:
-        """Whether engines have died and were not replaced."""
+    def size(self) -> int:
+        """How many engines there are, with those that have died and are to be replaced."""
         now_s = time.monotonic()
         if now_s >= self._size_read_s + _SIZE_S:  # from a file
             self._size, self._size_read_s = self._cluster.size, now_s
-        return len(self._cluster.client.ids) < self._size
+        return self._size
+
+    def lacks(self) -> bool:
+        """Whether engines have died and were not replaced."""
+        return len(self._cluster.client.ids) < self.size()
 
     def mend(self, sponsor: int) -> None:
         """Replace dead engines through a free one, in a thread of its own."""

@@ -11,6 +11,7 @@ import pytest
 from interactive_dl.search import events as e
 from interactive_dl.search import words
 from interactive_dl.search.book import Book
+from interactive_dl.search.driver import _drive
 from interactive_dl.search.driver._conductor import (
     DEATH_S,
     QUIET_S,
@@ -43,6 +44,9 @@ class Engines:
 
     def living(self) -> tuple[int, ...]:
         return tuple(self.here)
+
+    def size(self) -> int:
+        return self.wanted
 
     def busy(self) -> set[int]:
         return self.taken
@@ -290,6 +294,28 @@ def test_a_paused_trial_frees_its_engine_and_goes_on_from_its_checkpoint(search:
     assert (again.trial, again.attempt, again.checkpoint) == (0, 2, "/c.keras")
 
 
+def test_a_trial_is_given_back_though_the_driver_is_killed_while_it_does(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _drive._give_back(search.keeper, search.folder, "old 1")
+    assert search.states() == ["running", "running"]
+    with monkeypatch.context() as killed:
+        killed.setattr(search.keeper, "write", _is_killed)
+        with pytest.raises(SystemExit):
+            _drive._give_back(search.keeper, search.folder, "new 2")
+    for _ in range(2):
+        search.restart()
+        _drive._give_back(search.keeper, search.folder, "new 2")
+        assert search.states() == ["queued", "queued"]
+    assert search.book.trials[0].crashed_on == set()
+    search.go()
+    assert [task.trial for task in search.engines.tasks] == [0, 1, 0, 1]
+
+
+def _is_killed(event: e.AnySearchEvent) -> None:
+    raise SystemExit
+
+
 def test_a_search_whose_engines_are_taken_away_can_go_on_elsewhere(search: Search) -> None:
     search.go(search.says(0, words.Began), search.says(1, words.Began))
     search.go(search.says(0, words.Saved, 3, "trial-0.keras"))
@@ -369,6 +395,20 @@ def test_a_promotion_gets_all_engines_and_gives_them_back(search: Search) -> Non
     search.go(*both)
     assert promoted.state == "finished"
     assert [search.book.trials[n].state for n in (1, 2)] == ["running", "running"]
+
+
+def test_a_warm_clone_begins_with_its_parent_s_checkpoint(search: Search) -> None:
+    search.go(search.says(0, words.Saved, 4, "/c.keras"))
+    search.act(e.Clone(0, {}, warm=True))
+    search.finish(1, 0.1)
+    task = search.engines.tasks[-1]
+    assert (task.trial, task.checkpoint, task.is_own, task.begun) == (2, "/c.keras", False, 0)
+
+
+def test_a_promotion_to_more_engines_than_the_cluster_has_is_refused(search: Search) -> None:
+    refusal = search.act(e.Promote(0, e.Promotion(3), warm=False, engines=8))
+    assert "1 to 2 engines of this cluster, but got engines=8" in refusal
+    assert search.act(e.Promote(0, e.Promotion(3), warm=False, engines=2)) == ""
 
 
 def test_a_group_ends_as_crashed_when_one_of_its_engines_dies(tmp_path: Path) -> None:

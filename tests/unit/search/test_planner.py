@@ -84,6 +84,30 @@ def test_a_trial_that_needs_more_engines_than_live_holds_up_nobody():
     assert decide(book, {0, 1}) == [Start(1, (0,))]
 
 
+def test_a_promotion_clears_the_engines_that_it_needs():
+    promoted = e.TrialCreated(1, {"x": 0.5}, "promotion", 0, needs=2, promotion=e.Promotion(1))
+    book = book_of(*created(0), e.TrialStarted(0, (0,)), promoted, trials=9)
+    assert decide(book, {1}, {0, 1}) == [Pause(0, 1)]
+
+
+def test_nobody_gives_way_to_a_promotion_that_needs_more_engines_than_live():
+    promoted = e.TrialCreated(1, {"x": 0.5}, "promotion", 0, needs=2, promotion=e.Promotion(1))
+    running = book_of(*created(0), e.TrialStarted(0, (0,)), promoted, trials=9)
+    assert decide(running, set(), {0}) == []
+    over = book_of(
+        *created(0), e.TrialStarted(0, (0,)), promoted, e.TrialEnded(0, "finished"), trials=9
+    )
+    assert decide(over, {0}) == [Ask()]
+
+
+def test_who_gave_way_to_a_promotion_goes_on_where_that_cannot_start_any_more():
+    promoted = e.TrialCreated(1, {"x": 0.5}, "promotion", 0, needs=2, promotion=e.Promotion(1))
+    gave_way = [e.TrialStarted(0, (0,)), promoted, e.TrialPaused(0, for_trial=1)]
+    book = book_of(*created(0), *gave_way)
+    assert decide(book, {0, 1}) == [Start(1, (0, 1))]
+    assert decide(book, {0}) == [Resume(0)]
+
+
 def crashed(number: int, *engines: int) -> list[e.AnySearchEvent]:
     return [
         event
@@ -92,14 +116,8 @@ def crashed(number: int, *engines: int) -> list[e.AnySearchEvent]:
     ]
 
 
-def test_a_trial_that_crashed_goes_elsewhere_from_its_last_checkpoint():
-    book = book_of(
-        *created(0),
-        e.TrialStarted(0, (0,)),
-        e.TrialCheckpointed(0, 7, "/c"),
-        e.TrialCrashed(0, (0,)),
-    )
-    assert decide(book, {0, 1}) == [Start(0, (1,), "/c", 7)]
+def test_a_trial_that_crashed_goes_elsewhere():
+    assert decide(book_of(*created(0), *crashed(0, 0)), {0, 1}) == [Start(0, (1,))]
 
 
 def test_it_waits_for_an_engine_that_it_has_not_crashed_on_while_others_use_that_one():
@@ -124,17 +142,6 @@ def test_three_engines_make_a_trial_poisonous():
 def test_an_engine_that_went_for_its_own_reason_is_not_held_against_the_trial():
     gone = [e.TrialStarted(0, (0,)), e.TrialCrashed(0, (0,), is_blamed=False)] * 9
     assert decide(book_of(*created(0), *gone), {0}) == [Start(0, (0,))]
-
-
-def test_a_warm_clone_begins_with_its_parent_s_checkpoint():
-    book = book_of(
-        *created(0),
-        e.TrialStarted(0, (0,)),
-        e.TrialCheckpointed(0, 7, "/c"),
-        e.TrialEnded(0, "finished"),
-        *created(1, origin="clone", parent=0, warm=True),
-    )
-    assert decide(book, {0}) == [Start(1, (0,), "/c", 0)]
 
 
 def test_people_s_wishes_are_granted():
