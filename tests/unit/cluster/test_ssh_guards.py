@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from interactive_dl.cluster import _processes
+from interactive_dl.cluster._places import Places
 from interactive_dl.cluster.slurm.silence import Silence
 from interactive_dl.cluster.ssh._script import ON_HOST
 from interactive_dl.cluster.ssh.host import SIGN, _guard, guard_command
+from interactive_dl.cluster.ssh.request import request_of
+from interactive_dl.cluster.ssh.steward import _guards
 from interactive_dl.cluster.ssh.steward._guards import Guard
 
 TIMEOUT_S = 20.0
@@ -95,6 +98,40 @@ def test_a_guard_begins_with_what_another_has_left(host: _Host, guard: Guard) ->
     assert guard.open()
     assert engine.poll() is not None
     assert guard.ask("beat", TIMEOUT_S)
+
+
+def test_a_guard_that_lives_on_does_not_end_the_next(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(_processes.MARK, str(host.folder))
+    monkeypatch.setenv(ON_HOST, "1")
+    _, *words = guard_command(host.folder, host.scratch)
+    first, second = (Guard("here", [sys.executable, *words]) for _ in range(2))
+    try:
+        assert first.open()
+        assert second.open()
+        assert first.await_end(TIMEOUT_S)
+        assert second.ask("beat", TIMEOUT_S)
+        assert host.scratch.exists()
+    finally:
+        for one in (first, second):
+            one.hang_up()
+            one.await_end(TIMEOUT_S)
+
+
+def test_guards_hear_of_their_steward_while_it_waits_for_a_slow_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"_BEAT_S": 0.02, "_READY_S": 1.0, "_END_S": 0.1}.items():
+        monkeypatch.setattr(_guards, name, seconds)
+    heard = tmp_path / "heard"
+    guards = _guards.Guards(Places("x", tmp_path), request_of({"hosts": ["quick", "slow"]}))
+    ready = f"echo '{SIGN}ready 0'; exec cat > {heard}"
+    guards._guards["quick"] = Guard("quick", ["sh", "-c", ready])
+    guards._guards["slow"] = Guard("slow", ["sleep", "300"])
+    with guards:
+        assert guards.unfit() == ["slow"]
+        assert heard.read_text().startswith("beat ")
 
 
 def test_a_host_without_guard_is_known_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ def main(words: Sequence[str]) -> None:
     else:
         from interactive_dl.cluster.ssh.host._guard import Guard
 
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # It comes from the next guard: that one cleans up, and would be swept itself.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         Guard(Path(first), Path(rest[0])).run()
 
 

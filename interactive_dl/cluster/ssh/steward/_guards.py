@@ -19,6 +19,7 @@ from interactive_dl.cluster.ssh.steward import script_of
 
 _LOG = logging.getLogger("interactive_dl.cluster")
 _ANSWER_S = 1.0
+_BEAT_S = 3.0
 _SWEEP_S = 3.0
 _READY_S = CONNECT_S + 15.0
 _END_S = 3.0
@@ -128,13 +129,18 @@ class Guards:
         self.slots: Mapping[str, int] = request.slots
         self._guards = {host: Guard(host, [*ssh, host, words]) for host in request.slots}
         self.silence = Silence(self._guards, _answers)
+        self._is_over = threading.Event()
+        self._beater = threading.Thread(target=self._beat, name="beats", daemon=True)
 
     def __enter__(self) -> Self:
+        self._beater.start()
         return self
 
     def __exit__(self, *_ended: object) -> None:
         # A guard that was lost has left its host unguarded: a new one begins with a sweep.
         self.unfit()
+        self._is_over.set()
+        self._beater.join()
         for guard in self._guards.values():
             guard.hang_up()
         for guard in self._guards.values():
@@ -169,6 +175,12 @@ class Guards:
         return [
             guard.host for guard, is_ready in zip(closed, are_ready, strict=True) if not is_ready
         ]
+
+    def _beat(self) -> None:
+        """Guards leave that hear nothing, also while one of them is slow to come."""
+        while not self._is_over.wait(_BEAT_S):
+            for guard in self._guards.values():
+                guard.tell("beat")
 
     def ending(self, number: int) -> str:
         return "The processes of the notebook's host are told to end"
