@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from interactive_dl.cluster import _processes
 from interactive_dl.cluster._description import Description
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import (
@@ -39,11 +40,18 @@ address; ``hidden``: it listens on its own host's loopback interface.
 
 
 def is_elsewhere(places: Places) -> bool:
-    """Whether there is such a cluster, and this is not its host."""
+    """Whether there is such a cluster, and this is not its host.
+
+    A host may have got another name since.
+    """
     try:
-        return Description.read(places.description).host != socket.gethostname()
+        described = Description.read(places.description)
     except FileNotFoundError:
         return False
+    if described.host == socket.gethostname():
+        return False
+    parts = (described.controller_pid, described.recorder_pid)
+    return not any(pid and _processes.is_alive(pid, places.folder) for pid in parts)
 
 
 def controller(places: Places) -> Presence:

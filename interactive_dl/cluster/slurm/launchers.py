@@ -144,7 +144,7 @@ class PlainSrun:
 
     def command(self, ranks: Ranks) -> tuple[str, ...]:
         """As ``Launcher`` says."""
-        return _srun(ranks, "none", "--kill-on-bad-exit=0")
+        return _srun(ranks, "none", "--kill-on-bad-exit=0", "--wait=0")
 
     def placed(self, command: Sequence[str], hosts: Sequence[str], per_node: int) -> list[str]:
         """As ``Launcher`` says."""

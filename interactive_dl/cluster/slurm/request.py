@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from interactive_dl.cluster.slurm import launchers
 from interactive_dl.errors import RequestError
 
 _WARN_MIN = 5.0
+_ARRAY = re.compile(r"--array\b|-a")
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Word = Annotated[str, msgspec.Meta(pattern=r"^[^\s'\"\\]+$")]
@@ -92,6 +94,11 @@ def request_of(given: Mapping[str, Any]) -> Request:
 
 def _checked(request: Request) -> Request:
     launchers.launcher(request.launcher)
+    if arrays := [words for words in request.extra_directives if _ARRAY.match(words)]:
+        raise RequestError(
+            f"A cluster's engines run in one job, not in an array of jobs, but got {arrays[0]!r}."
+            " Leave it out, and ask for nodes=... and engines_per_node=..."
+        )
     walltime_min, warn_min = request.walltime_min, request.warn_min
     if walltime_min is not None and warn_min is not None and warn_min >= walltime_min:
         raise RequestError(

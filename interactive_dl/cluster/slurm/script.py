@@ -87,7 +87,8 @@ def _directives(request: Request, name: str, log: Path) -> Iterator[str]:
         )
     for option, value in values.items():
         if value is not None and option not in request.omit_directives:
-            yield f"--{option}={value}" if value else f"--{option}"
+            word = f'"{value}"' if " " in value else value
+            yield f"--{option}={word}" if value else f"--{option}"
     yield from request.extra_directives
 
 

@@ -103,12 +103,22 @@ class SSHAllocation:
     def check(self) -> None:
         self.outcome = None
         if self._has_mpi:
+            self._check_path()
             _preflight.check_mpi(environment_of(self._places, self._options)["PATH"])
         try:
             self._facts = look_at(self._request, self.address, self._places.ipython_folder)
         except UnfitHostsError as error:
             self.outcome = State("refused", str(error))
             raise
+
+    def _check_path(self) -> None:
+        """Open MPI splits the command of its daemon at spaces."""
+        if " " in (path := str(script_of(self._places))):
+            raise RequestError(
+                "MPI starts its daemon on other hosts with a file whose path has no spaces, but got"
+                f" {path}. Type, before Python is started: export IPYTHONDIR=FOLDER, one of a file"
+                " system that all hosts share"
+            )
 
     async def start_engines(
         self, launched: ipyparallel.Cluster | None, described: Description

@@ -18,7 +18,7 @@ from interactive_dl.cluster._doctor_checks import Check
 from interactive_dl.cluster.slurm.preflight._line import Listener
 from interactive_dl.cluster.ssh._connection import Problem, explained, ssh_words
 from interactive_dl.cluster.ssh._script import host_script
-from interactive_dl.cluster.ssh.host import SIGN, look_command
+from interactive_dl.cluster.ssh.host import SIGN, TOKEN, look_command
 from interactive_dl.cluster.ssh.host._look import Facts
 from interactive_dl.cluster.ssh.request import Request
 from interactive_dl.errors import UnfitHostsError
@@ -75,8 +75,8 @@ def ask_all(request: Request, address: str, ipython: Path) -> dict[str, Facts | 
     ):
         mark.write(token)
         mark.flush()
-        words = look_command(Path(mark.name), address, listener.port, token)
-        script = _script(request, words)
+        words = look_command(Path(mark.name), address, listener.port)
+        script = _script(request, words, token)
         names = tuple(request.slots)
         told = lookers.map(lambda host: _look(host, request.ssh_options, script), names)
         return dict(zip(names, told, strict=True))
@@ -118,12 +118,12 @@ def found_wrong(
     return problems
 
 
-def _script(request: Request, words: Sequence[str]) -> str:
+def _script(request: Request, words: Sequence[str], token: str) -> str:
     return host_script(
         setup=request.setup,
         folder=Path.cwd(),
         interpreter=Path(sys.executable),
-        environment={},
+        environment={TOKEN: token},
         last=f"exec {join(words)}",
     )
 

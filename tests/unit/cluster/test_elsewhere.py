@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import interactive_dl as idl
-from interactive_dl.cluster import _elsewhere
+from interactive_dl.cluster import _elsewhere, _processes
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.errors import ClusterElsewhereError, ClusterError
@@ -108,3 +111,14 @@ def test_its_id_is_not_used_again_while_it_may_live(make: Make, port: int) -> No
     with pytest.raises(ClusterError, match="'far' is that of a cluster on login9"):
         idl.Cluster(1, cluster_id="far").start()
     assert places.description.exists()
+
+
+def test_a_host_that_has_got_another_name_is_not_elsewhere(make: Make, port: int) -> None:
+    places = make(_THIS_HOST, port)
+    assert _elsewhere.is_elsewhere(places)
+    mark = {**os.environ, _processes.MARK: str(places.folder)}
+    with subprocess.Popen(["sleep", "60"], env=mark) as controller:
+        described = Description.read(places.description)
+        replace(described, controller_pid=controller.pid).write(places.description)
+        assert not _elsewhere.is_elsewhere(places)
+        controller.kill()

@@ -9,17 +9,23 @@ from typing import Any
 
 import pytest
 
+from interactive_dl.cluster._description import Options
+from interactive_dl.cluster._places import Places
 from interactive_dl.cluster.ssh import _connection, each
-from interactive_dl.cluster.ssh._allocation import daemon_variables
+from interactive_dl.cluster.ssh._allocation import SSHAllocation, daemon_variables
 from interactive_dl.cluster.ssh._connection import (
     Problem,
     address_towards,
     explained,
     ssh_words,
 )
-from interactive_dl.cluster.ssh._looking import found_wrong
+from interactive_dl.cluster.ssh._looking import _script, found_wrong
 from interactive_dl.cluster.ssh._script import NO_FOLDER, NO_INTERPRETER, host_script
+from interactive_dl.cluster.ssh.host import TOKEN, _look, look_command
+from interactive_dl.cluster.ssh.host.__main__ import main
 from interactive_dl.cluster.ssh.host._look import Facts
+from interactive_dl.cluster.ssh.request import request_of
+from interactive_dl.errors import RequestError
 
 
 def _run(here: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
@@ -128,6 +134,12 @@ def test_engines_without_mpi_are_started_host_by_host() -> None:
     assert all(words[-1].startswith("bash /f/host.sh python -m engine") for words in found)
 
 
+def test_a_path_that_mpi_would_split_is_refused(tmp_path: Path) -> None:
+    options = Options(where="ssh", request={"hosts": ["n1"]})
+    with pytest.raises(RequestError, match="no spaces, but got .*a b.*IPYTHONDIR"):
+        SSHAllocation(Places("x", tmp_path / "a b"), options).check()
+
+
 def test_an_engine_without_mpi_that_ends_does_not_end_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +149,19 @@ def test_an_engine_without_mpi_that_ends_does_not_end_the_others(
     words = ["-n", "3", "--host", "n1:3", "--script", "/f/host.sh", "--", "engine"]
     assert each.main(words) == 3
     assert late.exists()
+
+
+def test_no_command_line_shows_the_word_that_a_looker_must_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = look_command(tmp_path / "mark", "127.0.0.1", 9)
+    assert _script(request_of({"hosts": ["n1"]}), words, "secret").count("secret") == 1
+    assert f"export {TOKEN}=secret" in _script(request_of({"hosts": ["n1"]}), words, "secret")
+    (tmp_path / "mark").write_text("secret")
+    monkeypatch.setenv(TOKEN, "secret")
+    monkeypatch.setattr(_look, "_CALL_S", 0.05)
+    main(words[3:])
+    assert '"has_mark":true' in capsys.readouterr().out
 
 
 def _facts(machine: str = "n1 b", *, has_mark: bool = True, unreached: str = "") -> Facts:

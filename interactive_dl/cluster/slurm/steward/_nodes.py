@@ -27,11 +27,13 @@ class Nodes(Protocol):
         job: number of the job that they belong to; 0 without one.
         slots: how many engines each is to have, by its name.
         silence: whether they answer.
+        go_on: what to type when the steward is told to end.
     """
 
     job: int
     slots: Mapping[str, int]
     silence: Silence
+    go_on: str
 
     def placed(self, command: Sequence[str], hosts: Sequence[str]) -> list[str]:
         """The command that starts all engines, for some of the nodes."""
@@ -68,6 +70,8 @@ class JobNodes:
         per_node: engines on each.
         launcher: what starts them.
     """
+
+    go_on = "cluster.renew()"
 
     def __init__(
         self, job: int, folder: Path, nodes: Sequence[str], per_node: int, launcher: Launcher

@@ -245,7 +245,8 @@ class Steward:
         elif self._warning:
             stage = "leaving"
             reason = (
-                f"{self._warning}: what trains writes a checkpoint and stops. Type: cluster.renew()"
+                f"{self._warning}: what trains writes a checkpoint and stops. Type:"
+                f" {self._nodes.go_on}"
             )
         else:
             reason = ""

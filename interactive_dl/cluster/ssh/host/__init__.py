@@ -12,16 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SIGN = "interactive_dl: "
+TOKEN = "IDL_LOOK_TOKEN"
+"""Environment variable of a looker: no command line shows it."""
 
 
-def look_command(mark: Path, address: str, port: int, token: str) -> Sequence[str]:
+def look_command(mark: Path, address: str, port: int) -> Sequence[str]:
     """Whether this host sees a file and reaches another host.
 
     Args:
-        mark: the file, which holds ``token``.
-        address, port, token: of a ``slurm.preflight`` listener on the notebook's host.
+        mark: the file, which holds the word of ``TOKEN``.
+        address, port: of a ``slurm.preflight`` listener on the notebook's host, which knows it.
     """
-    return ("python", "-m", __name__, "look", str(mark), address, str(port), token)
+    return ("python", "-m", __name__, "look", str(mark), address, str(port))
 
 
 def guard_command(folder: Path, scratch: Path) -> Sequence[str]:

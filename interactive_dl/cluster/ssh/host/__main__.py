@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from interactive_dl.cluster.ssh.host import TOKEN
+
 
 def main(words: Sequence[str]) -> None:
     """Look, or guard until nobody asks any more."""
@@ -16,8 +18,8 @@ def main(words: Sequence[str]) -> None:
     if part == "look":
         from interactive_dl.cluster.ssh.host._look import look
 
-        address, port, token = rest
-        look(Path(first), address, int(port), token)
+        address, port = rest
+        look(Path(first), address, int(port), os.environ[TOKEN])
     else:
         from interactive_dl.cluster.ssh.host._guard import Guard
 

@@ -121,6 +121,7 @@ class Guards:
     """
 
     job = 0
+    go_on = "cluster.restart()"
 
     def __init__(self, places: Places, request: Request) -> None:
         command = guard_command(places.folder, places.volatile)

@@ -83,6 +83,7 @@ def test_engines_without_mpi_end_nobody_else() -> None:
     command = WITHOUT_MPI.command(SIX)
     assert command[:3] == ("srun", "-n", "6")
     assert {"--mpi=none", "--kill-on-bad-exit=0", "--no-kill", "--cpus-per-task=4"} <= set(command)
+    assert "--wait=0" in command, "a site's WaitTime would end the others"
     assert "--cpu-bind=cores" in WITHOUT_MPI.command(PINNED)
     assert WITHOUT_MPI.survives(2)
 

@@ -52,3 +52,10 @@ def test_lists_become_tuples_and_whole_numbers_gigabytes() -> None:
 def test_a_warning_comes_after_the_beginning() -> None:
     with pytest.raises(RequestError, match=r"walltime_min=5, warn_min=5\. Leave warn_min out"):
         request_of({"walltime_min": 5, "warn_min": 5})
+
+
+@pytest.mark.parametrize("words", ["--array=1-3", "-a 1-3"])
+def test_an_array_of_jobs_is_refused(words: str) -> None:
+    with pytest.raises(RequestError, match="not in an array of jobs, but got '-"):
+        request_of({"extra_directives": [words]})
+    assert request_of({"extra_directives": ["--account=a"]}).extra_directives

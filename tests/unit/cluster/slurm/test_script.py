@@ -13,11 +13,13 @@ from interactive_dl.cluster.slurm.script import job_script
 from interactive_dl.errors import RequestError
 
 
-def _script(scratch: Path = Path("/dev/shm/s"), **given: Any) -> str:
+def _script(
+    scratch: Path = Path("/dev/shm/s"), log: Path = Path("/home/a/50%/job.log"), **given: Any
+) -> str:
     return job_script(
         request_of(given),
         name="idl-1",
-        log=Path("/home/a/50%/job.log"),
+        log=log,
         prefix=Path("/opt/an env"),
         scratch=scratch,
         in_scratch=("D",),
@@ -125,6 +127,10 @@ def test_set_up_comes_before_the_environment_and_that_before_the_engines() -> No
 def test_it_is_a_shell_script_that_ends_as_mpiexec_did(tmp_path: Path) -> None:
     done = _run(tmp_path, _script(), srun="exit 0")
     assert (done.returncode, done.stdout, done.stderr) == (9, "it's 2 /dev/shm/s-7\n", "")
+
+
+def test_a_path_with_a_space_is_one_word_for_sbatch() -> None:
+    assert '--output="/home/a b/job.log"' in _directives(_script(log=Path("/home/a b/job.log")))
 
 
 def test_jobs_that_share_a_node_share_no_folder_there(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from interactive_dl.cluster.slurm.steward.__main__ import main
 from interactive_dl.cluster.slurm.steward._nodes import JobNodes
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
+from interactive_dl.cluster.ssh.steward._guards import Guards
 from interactive_dl.errors import RecorderRefusedError
 from interactive_dl.telemetry import _address, exits
 
@@ -170,6 +171,7 @@ class _Cut:
     def __init__(self, folder: Path) -> None:
         self.job = 7
         self.slots = {"n1": 1, "n2": 1}
+        self.go_on = ""
         clock_s = itertools.count(0.0, 20.0)
         self.silence = Silence(
             {node: node for node in self.slots}, lambda node: node == "n1", lambda: next(clock_s)
@@ -234,6 +236,15 @@ def test_the_engine_that_ended_first_is_named_where_somebody_saw_its_end(tmp_pat
     exits.record_exit(tmp_path, exits.Exit(5, "n2", 99, 3, None, time.time(), 0))
     assert steward.why_over(world, world.hosts) == "Engine 5 on n2 ended first: exit code 3."
     assert steward.why_over(world, ["n1"]).endswith("and n2 cannot be used.")
+
+
+def test_what_to_type_before_the_end_is_what_the_hosts_allow(tmp_path: Path) -> None:
+    nodes = _Cut(tmp_path)
+    steward = Steward(folder=tmp_path, nodes=nodes, command=[], restart=True, is_elastic=False)
+    steward._warning = "All ends soon"
+    for nodes.go_on in (JobNodes.go_on, Guards.go_on):
+        assert steward._note(World(7, (0,), ("n1",)), {}).reason.endswith(f"Type: {nodes.go_on}")
+    assert Guards.go_on != JobNodes.go_on == "cluster.renew()"
 
 
 def test_a_slurm_that_does_not_answer_costs_no_world(
