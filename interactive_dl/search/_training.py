@@ -53,7 +53,9 @@ def callbacks(
         ours.insert(_index(ours, BroadcastState) + 1, _SetBack(compiled))
     elif task.checkpoint and not task.is_own and task.promotion is None:
         ours.insert(_index(ours, BroadcastState), _WarmStart(Path(task.checkpoint)))
-    if task.promotion is not None:
+    if task.learning_rate is not None:
+        ours.insert(_index(ours, BroadcastState) + 1, _SetByHand(task.learning_rate))
+    if task.promotion is not None:  # it comes before a rate that was set on the promotion itself
         ours.insert(_index(ours, BroadcastState) + 1, _PromotedRate(task, group, trial.folder))
     ours.insert(ours.index(live), _Obedience(trial, live))
     written = None if chosen["checkpoint"] is None else Path(chosen["checkpoint"])
@@ -190,6 +192,24 @@ class _SetBack(keras.callbacks.Callback):
         if self._compiled.rate is not None:
             rate = self._compiled.rate
             _rate.set_rate(self.model.optimizer, rate, momentum_correction=True)
+
+
+class _SetByHand(keras.callbacks.Callback):
+    """Gives the optimizer the rate that a person has set in an earlier attempt.
+
+    The checkpoint may be older than that, or there is none.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self._rate = rate
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Set it; an optimizer with a schedule of its own has refused it before."""
+        optimizer = self.model.optimizer
+        if _rate.has_fixed_rate(optimizer):
+            _rate.set_rate(optimizer, self._rate, momentum_correction=True)
+            context_of(self.model).is_rate_steered = True
 
 
 class _PromotedRate(keras.callbacks.Callback):

@@ -291,8 +291,9 @@ class Book:
                 self._expect(action, number, "queued", "running")
             case e.ResumeTrial(trial=number):
                 self._expect(action, number, "paused")
-            case e.SetLearningRate(trial=number):
+            case e.SetLearningRate(trial=number, learning_rate=rate):
                 self._expect(action, number, "running")
+                _check_rate(rate)
             case e.Restart(trial=number):
                 self.trial(number)
             case e.Clone(trial=number, params=params, warm=warm):
@@ -565,6 +566,11 @@ class Book:
 def _check_limit(limit: float | None) -> None:
     if limit is not None and limit < 0:
         raise TransitionError(f"A limit is 0 or more, or None for no end, but got {limit}.")
+
+
+def _check_rate(rate: float) -> None:
+    if not (math.isfinite(rate) and rate > 0):
+        raise TransitionError(f"A learning rate is finite and above 0, but got {rate}.")
 
 
 def _expect_checkpoint(parent: Trial, what: str, *, is_needed: bool) -> None:

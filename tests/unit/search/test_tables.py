@@ -57,6 +57,8 @@ def test_every_action_says_what_was_before_and_after(game):
         (e.StopTrial(7), "trials 0 to 1, but got 7"),
         (e.ResumeTrial(0), "paused, but trial 0 is running"),
         (e.SetLearningRate(1, 0.1), "running, but trial 1 is queued"),
+        (e.SetLearningRate(0, -1.0), "above 0, but got -1.0"),
+        (e.SetLearningRate(0, float("inf")), "finite"),
         (e.SetTrials(-1), "0 or more"),
         (e.SetRange("momentumm", uniform(0, 1)), "but got 'momentumm'"),
         (e.Enqueue({**ADAM, "lr": 3.0}), "search.set_range"),
