@@ -408,22 +408,40 @@ class Space(msgspec.Struct, frozen=True):
 
 
 def widened(dimension: AnyDimension, values: Iterable[Any]) -> AnyDimension:
-    """A range with room for values that lie outside of it."""
-    outside = [value for value in values if not dimension.contains(value)]
+    """A range with room for values that lie outside of it.
+
+    Where a range of its kind has no room for them, as it took the place of another, it is a
+    uniform one of numbers, and a choice of all the values otherwise.
+    """
+    known = list(values)
+    outside = [value for value in known if not dimension.contains(value)]
     replace = msgspec.structs.replace
     match dimension:
         case Choice(options=options):
             wide: AnyDimension = replace(dimension, options=(*options, *dict.fromkeys(outside)))
         case Fixed(value=value):
             wide = Choice(options=(value, *dict.fromkeys(outside))) if outside else dimension
-        case Integer(low=low, high=high) if outside:
-            wide = replace(dimension, low=min(low, *outside), high=max(high, *outside), step=1)
-        case Uniform() | LogUniform() | LogInteger() if outside:
-            ends = (dimension.low, dimension.high, *outside)
-            wide = replace(dimension, low=min(ends), high=max(ends))
-        case _:
+        case _ if not outside:
             wide = dimension
-    return wide
+        case _ if not all(map(_is_number, known)):
+            wide = Choice(options=tuple(dict.fromkeys(known)))
+        case Uniform() | LogUniform() | Integer() | LogInteger():
+            ends = (dimension.low, dimension.high, *outside)
+            is_kept = _is_of_kind(dimension, outside)
+            kind: Any = dimension if is_kept else Uniform(low=min(ends), high=max(ends))
+            wide = replace(kind, low=min(ends), high=max(ends))
+            if isinstance(wide, Integer):
+                wide = replace(wide, step=1)
+    return replace(wide, conditions=dimension.conditions)
+
+
+def _is_of_kind(dimension: AnyDimension, values: Iterable[Any]) -> bool:
+    """Whether a range of this kind can hold numbers, however wide it is."""
+    is_whole = isinstance(dimension, Integer | LogInteger)
+    is_log = isinstance(dimension, LogUniform | LogInteger)
+    return all(
+        (isinstance(value, int) or not is_whole) and (value > 0 or not is_log) for value in values
+    )
 
 
 def words(dimension: Dimension) -> str:

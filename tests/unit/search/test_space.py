@@ -153,6 +153,22 @@ def test_a_widened_range_has_room(dimension):
     assert widened(dimension, [dimension.at(0.5)]) == dimension
 
 
+@pytest.mark.parametrize(
+    ("dimension", "values", "wide"),
+    [
+        (uniform(0, 1), ["a", 0.5], choice("a", 0.5)),
+        (uniform(0, 1), [True, 0.5], choice(True, 0.5)),
+        (integer(1, 5), [0.5, 2], uniform(0.5, 5)),
+        (integer(1, 5), [9], integer(1, 9)),
+        (log_uniform(0.001, 1), [0.0, 0.5], uniform(0, 1)),
+        (log_integer(1, 8), [0, 4], uniform(0, 8)),
+        (choice("a"), [0.5], choice("a", 0.5)),
+    ],
+)
+def test_a_range_that_took_the_place_of_another_kind_has_room_as_well(dimension, values, wide):
+    assert widened(dimension, values) == wide
+
+
 def test_a_grid_has_both_ends():
     assert uniform(0, 1).levels(3) == (0, 0.5, 1)
     assert integer(1, 3).levels(10) == (1, 2, 3)
