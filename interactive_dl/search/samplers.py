@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 
-from interactive_dl.errors import UnknownNameError
+from interactive_dl.errors import SearchError, UnknownNameError
 from interactive_dl.search._forest import ForestSampler
 from interactive_dl.search._genetic import GeneticSampler
 from interactive_dl.search._grid import GridSampler
@@ -32,10 +32,14 @@ def make(name: str, space: Space, seed: int, options: Mapping[str, Any]) -> Base
 
     Raises:
         UnknownNameError: there is no such sampler, or it has no such option.
+        SearchError: options that make no sense.
     """
     build = look_up("sampler", name, SAMPLERS)
     check_options("sampler", name, build, options)
-    return build(space, seed, **options)
+    try:
+        return build(space, seed, **options)
+    except ValueError as error:
+        raise SearchError(f"The sampler {name!r} refuses {dict(options)}: {error}") from error
 
 
 def seed_of(search_seed: int, trial: int) -> int:
@@ -44,11 +48,34 @@ def seed_of(search_seed: int, trial: int) -> int:
     return int.from_bytes(digest, "big")
 
 
+def _check_counts(least: int, **options: int | None) -> None:
+    """See that these are whole numbers from ``least`` on, or None.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, value in options.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f"`{name} >= {least}`, a whole number, must hold, but got {value!r}.")
+
+
+def _check_shares(**options: float) -> None:
+    """See that these are from 0 to 1.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, value in options.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"`0 <= {name} <= 1` must hold, but got {value!r}.")
+
+
 def _random(space: Space, seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
 def _grid(space: Space, seed: int, *, levels: int = 5) -> BaseSampler:
+    _check_counts(1, levels=levels)
     return GridSampler(space, levels)
 
 
@@ -60,6 +87,8 @@ def _tpe(
     candidates: int = 24,
     multivariate: bool | None = None,
 ) -> BaseSampler:
+    _check_counts(0, startup=startup)
+    _check_counts(1, candidates=candidates)
     return TPESampler(
         seed=seed,
         n_startup_trials=startup,
@@ -77,10 +106,13 @@ def _gp(space: Space, seed: int, *, startup: int = 10) -> BaseSampler:
             "The sampler 'gp' computes with torch, which is not installed. Type: pip install torch"
             " (make setup TORCH=1), or choose 'forest', which needs nothing more."
         ) from error
+    _check_counts(0, startup=startup)
     return GPSampler(seed=seed, n_startup_trials=startup)
 
 
 def _cmaes(space: Space, seed: int, *, startup: int = 1, popsize: int | None = None) -> BaseSampler:
+    _check_counts(0, startup=startup)
+    _check_counts(2, popsize=popsize)
     return CmaEsSampler(
         seed=seed, n_startup_trials=startup, popsize=popsize, warn_independent_sampling=False
     )
@@ -95,6 +127,7 @@ def _forest(
     candidates: int = 2000,
     trees: int = 50,
 ) -> BaseSampler:
+    _check_counts(1, startup=startup, candidates=candidates, trees=trees)
     return ForestSampler(
         space, seed, startup=startup, kappa=kappa, candidates=candidates, trees=trees
     )
@@ -110,6 +143,8 @@ def _genetic(
     crossover: float = 0.33,
     migration: float = 0.05,
 ) -> BaseSampler:
+    _check_counts(1, population=population, demes=demes)
+    _check_shares(mutation=mutation, crossover=crossover, migration=migration)
     return GeneticSampler(
         space,
         seed,

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from interactive_dl.errors import SearchError
-from interactive_dl.search import _optuna, events, pruners, samplers
+from interactive_dl.search import _optuna, events, pruners, samplers, words
 from interactive_dl.search._grid import GridSampler
 from interactive_dl.search.book import Book, Trial
 from interactive_dl.search.space import Space, Value, widened
@@ -199,13 +199,14 @@ def export(book: Book, storage: Any, name: str | None = None) -> optuna.Study:
     """
     if book.began is None:
         raise SearchError("A search that has begun can be exported, but this journal is empty.")
+    name = name or words.search_of(book.run)
     try:
         study = optuna.create_study(
-            storage=storage, study_name=name or book.run, direction=book.began.direction
+            storage=storage, study_name=name, direction=book.began.direction
         )
     except optuna.exceptions.DuplicatedStudyError as error:
         raise SearchError(
-            f"A study is exported once, but {name or book.run!r} is there. Give another name=, or"
+            f"A study is exported once, but {name!r} is there. Give another name=, or"
             " another storage."
         ) from error
     ranges = _every_range(book)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from interactive_dl.search import words
 from interactive_dl.search.book import Book, Trial
 from interactive_dl.search.space import Fixed, Value
 
@@ -41,7 +42,9 @@ def table(book: Book) -> str:
     ]
     left = len(ranked) - _ROWS
     if left > 0:
-        lines.append(f"... and {left} more: idl.Search.attach({book.run!r}).frame()")
+        lines.append(
+            f"... and {left} more: idl.Search.attach({words.search_of(book.run)!r}).frame()"
+        )
     return "\n".join([*lines, standing(book)])
 
 

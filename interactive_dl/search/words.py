@@ -155,6 +155,11 @@ def journal_of(search: str) -> str:
     return f"{search}.search"
 
 
+def search_of(journal: str) -> str:
+    """Id of the search whose own journal this is."""
+    return journal.removesuffix(journal_of(""))
+
+
 def work_of(search: str) -> str:
     """Id of the journal that its engines tell."""
     return f"{search}.work"

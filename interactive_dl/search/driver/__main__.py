@@ -11,7 +11,9 @@ from pathlib import Path
 from interactive_dl.search.driver import _drive
 from interactive_dl.telemetry import supervisor
 
-_ADVICE = "Trials that run go on to their end. To let it go on: idl.Search.attach(name).resume()"
+_ADVICE = (
+    "Trials that run go on to their end. To let it go on: idl.Search.attach(name).resume(cluster)"
+)
 
 
 def main() -> int:

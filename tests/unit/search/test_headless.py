@@ -94,6 +94,8 @@ def test_a_long_table_shows_twenty_and_says_where_the_others_are(play: Play) -> 
     lines = tables.table(play.book).splitlines()
     assert len(lines) == 1 + 20 + 2
     assert "and 10 more" in lines[-2]
+    play.book.run = words.journal_of("digits-20260101-000000-0000")
+    assert "attach('digits-20260101-000000-0000').frame()" in tables.table(play.book)
 
 
 def test_searches_are_listed_with_their_state(play: Play, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from interactive_dl.errors import SearchError, UnknownNameError
 from interactive_dl.search import events as e
 from interactive_dl.search import samplers
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import Space, choice, log_uniform, uniform
+from interactive_dl.search.space import Space, choice, integer, log_uniform, uniform
 from interactive_dl.search.study import Study, export
 
 OPTIONS = {
@@ -226,6 +226,7 @@ def test_a_search_is_exported_with_every_trial_whatever_the_ranges_are_now(play)
     game.run(bowl, most=6)
     game.act(e.SetRange("lr", log_uniform(1e-4, 1e-3)))
     game.act(e.SetRange("optimizer", choice("lion")))
+    game.act(e.SetRange("dropout", integer(1, 2)))
     game.run(bowl, most=2)
     storage = optuna.storages.InMemoryStorage()
     study = export(game.book, storage)
@@ -235,6 +236,24 @@ def test_a_search_is_exported_with_every_trial_whatever_the_ranges_are_now(play)
     assert study.best_trial.number == game.book.best
     with pytest.raises(SearchError, match="name="):
         export(game.book, storage)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("forest", {"startup": 0}),
+        ("forest", {"trees": 0}),
+        ("genetic", {"demes": 0}),
+        ("genetic", {"mutation": 2}),
+        ("grid", {"levels": 0}),
+        ("cmaes", {"popsize": 0}),
+        ("tpe", {"candidates": 0}),
+    ],
+)
+def test_options_of_samplers_that_make_no_sense_are_refused(sampler, options):
+    (name,) = options
+    with pytest.raises(SearchError, match=f"sampler '{sampler}' refuses .*{name}.* must hold"):
+        samplers.make(sampler, Space.of({"x": uniform(0, 1)}), 0, options)
 
 
 def test_unknown_names_are_answered_with_the_known_ones(play):
