@@ -1,4 +1,4 @@
-"""Every notebook of a science case, from top to bottom: ``notebooks.py [NAME ...]``.
+"""Every notebook of a case or a study, from top to bottom: ``notebooks.py [NAME ...]``.
 
 Each asserts in its last cell that the gate was passed. ``tests/notebooks`` runs one of them in CI.
 """
@@ -20,6 +20,7 @@ CASES = (
     "07_climate_masks",
     "08_convnets",
     "09_climate_boxes",
+    "10_large_batch",
 )
 TIMEOUT_S = 1200
 
