@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -508,6 +509,7 @@ class Cluster:
             _renewal.give_back(self._places, gone)
         except asyncio.CancelledError:
             await follow_on.end()
+            _renewal.note_follow_on(self._places, 0)
             if self._is_unwanted:
                 raise ClusterNotRunningError(
                     f"Cluster {self.id!r} was stopped while it was renewed. Type: cluster.start()"
@@ -515,10 +517,14 @@ class Cluster:
             raise
         except BaseException:
             await follow_on.end()
+            _renewal.note_follow_on(self._places, 0)
             raise
         finally:
             self._renewing = self._follow_on = None
-        described.write(self._places.description)
+        now = Description.read(self._places.description)
+        replace(now, options=options, job=described.job, follow_on=0).write(
+            self._places.description
+        )
         former, self._allocation, self._options = self._allocation, follow_on, options
         former.let_go()
         try:

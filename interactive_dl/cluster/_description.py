@@ -56,6 +56,8 @@ class Description:
             is none.
         recorder_pid: process id of the recorder's supervisor; 0 before it runs.
         job: number of the scheduler's job in which the engines run; 0 without one.
+        follow_on: number of the job that was asked for to go on in, and has not come yet; 0 for
+            none.
     """
 
     cluster_id: str
@@ -66,6 +68,7 @@ class Description:
     mpiexec_pid: int = 0
     recorder_pid: int = 0
     job: int = 0
+    follow_on: int = 0
 
     def write(self, path: Path) -> None:
         """Write under a temporary name, then rename: a reader sees the whole file or none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -48,6 +49,8 @@ async def open_room(
     """
     described = replace(Description.read(places.description), options=options)
     described = await follow_on.start_engines(None, described)
+    # Whoever waits for it may end before it comes.
+    note_follow_on(places, described.job)
     await follow_on.await_granted()
     ids = await _starting.await_engines_of(
         follow_on, client, places, follow_on.world, options.start_timeout_s
@@ -59,6 +62,12 @@ async def open_room(
             " Type: idl doctor"
         )
     return described, ids
+
+
+def note_follow_on(places: Places, job: int) -> None:
+    """Leave word of a job that is waited for; 0 where none is any more."""
+    with contextlib.suppress(FileNotFoundError):  # the cluster may have been stopped
+        replace(Description.read(places.description), follow_on=job).write(places.description)
 
 
 async def clear(places: Places, runs: Path, gone: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import sys
@@ -57,6 +58,10 @@ _SHOWN_LINES = 8
 _IN_SCRATCH = ("OMPI_MCA_btl_sm_backing_directory", "PRTE_MCA_prte_tmpdir_base")
 _RESTART = "Type: cluster.restart()"
 _RENEW = "Type: cluster.renew() to go on from the last checkpoints, or cluster.restart()"
+_NOBODY_WAITS = (
+    "Job %s was asked for to go on in. Where no notebook waits for it any more, type: scancel and"
+    " its number, then cluster.renew()"
+)
 _ALL_END = "The others end with it, because {why}."
 _ALL_BEGIN = "They start again by themselves; what has a checkpoint goes on from there."
 
@@ -73,6 +78,7 @@ class SlurmAllocation:
         self._options = options
         self._request = request_of(options.request)
         self._job = 0
+        self._is_follow_on = False
         self.outcome: State | None = None
         self.after_death = self._after_death()
 
@@ -143,6 +149,7 @@ class SlurmAllocation:
     async def start_engines(
         self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
+        self._is_follow_on = described.job != 0
         file = self._places.folder / "job.sh"
         file.write_text(self._script(_avoided(described.job)))
         submitting = asyncio.create_task(asyncio.to_thread(commands.submit, file))
@@ -175,7 +182,10 @@ class SlurmAllocation:
 
     def follow(self) -> None:
         if not self._job:
-            self._job = Description.read(self._places.description).job
+            described = Description.read(self._places.description)
+            self._job = described.job
+            if described.follow_on:
+                _LOG.warning(_NOBODY_WAITS, described.follow_on)
         WATCH.add(self._job)
 
     def look_now(self) -> None:
@@ -247,14 +257,16 @@ class SlurmAllocation:
         return replace(self._options, engines=request.engines, request=asdict(request))
 
     async def end(self) -> None:
-        described = self._places.description
-        if not self._job and described.exists():
-            self._job = Description.read(described).job
-        if self._job:
+        numbers = {self._job}
+        with contextlib.suppress(FileNotFoundError):
+            described = Description.read(self._places.description)
+            if not self._is_follow_on or described.job == self._job:
+                numbers = {self._job or described.job, described.follow_on}
+        for job in sorted(numbers - {0}):
             if self._places.folder.exists():
-                worlds.end(self._places.folder, self._job)
-            await asyncio.to_thread(_cancel, self._job)
-            self._job = 0
+                worlds.end(self._places.folder, job)
+            await asyncio.to_thread(_cancel, job)
+        self._job = 0
 
     @property
     def _has_mpi(self) -> bool:
