@@ -21,6 +21,7 @@ CASES = (
     "08_convnets",
     "09_climate_boxes",
     "10_large_batch",
+    "11_cosmogan_conditional",
 )
 TIMEOUT_S = 1200
 
