@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace) -> science.Result:
     """Run what was chosen; rank 0 prints."""
+    import keras
+
     from interactive_dl import engine
     from interactive_dl.bench import flops
 
@@ -78,12 +80,18 @@ def run(chosen: argparse.Namespace) -> science.Result:
     )
     if engine.current().rank == 0:
         network = case.build_model(case.config(chosen.size))
-        print(f"\n{report(case, result, flops.count(network))}")
+        counted = flops.count(network) if keras.backend.backend() == "tensorflow" else None
+        print(f"\n{report(case, result, counted)}")
     return result
 
 
-def report(case: science.Case[Any], result: science.Result, counted: Flops) -> str:
-    """A run's table: metrics beside the gate, and how long it took."""
+def report(case: science.Case[Any], result: science.Result, counted: Flops | None) -> str:
+    """A run's table: metrics beside the gate, and how long it took.
+
+    Args:
+        case, result: what was run, and what came of it.
+        counted: the network's operations; None: not counted on this backend.
+    """
     gate = case.proof(result.size).gate
     bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in gate}
     kind = f", {result.control}" if result.control else ""
@@ -91,8 +99,7 @@ def report(case: science.Case[Any], result: science.Result, counted: Flops) -> s
     return "\n".join(
         [
             f"{result.case}, {result.size}, seed {result.seed}{kind}, {ranks}:"
-            f" {result.parameters:,} parameters; {flop(counted.forward)} per sample,"
-            f" {flop(counted.training)} in training",
+            f" {result.parameters:,} parameters{_costs(counted)}",
             f"{'metric':<24}{'value':>12}   gate",
             *(
                 f"{name:<24}{value:>12.4g}   {bounds.get(name, '')}".rstrip()
@@ -103,6 +110,12 @@ def report(case: science.Case[Any], result: science.Result, counted: Flops) -> s
             "gate: passed" if result.passed else f"gate: failed; {'; '.join(result.missed)}",
         ]
     )
+
+
+def _costs(counted: Flops | None) -> str:
+    if counted is None:
+        return ""
+    return f"; {flop(counted.forward)} per sample, {flop(counted.training)} in training"
 
 
 def listing() -> str:

@@ -23,8 +23,9 @@ class Flops:
 
     Attributes:
         forward: to predict.
-        training: to predict, and to get the gradient of all trainable weights; that of the input
-            is not needed, so that this is a little less than the customary 3 x forward.
+        training: to predict, and to get the gradient of all trainable weights, in all networks
+            that a step goes through; the inputs' gradients are not counted, so that this is a
+            little less than the customary 3 x forward.
     """
 
     forward: int
@@ -47,7 +48,17 @@ def count(model: keras.Model) -> Flops:
     shapes = [(1, *each.shape[1:]) for each in model.inputs]
     if any(None in shape for shape in shapes):
         raise ValueError(f"The inputs' shapes must be known, but are {shapes}. Build it for one.")
-    return Flops(_count(model, shapes, _predict), _count(model, shapes, gradient))
+    training = sum(_count(network, gradient) for network in step_networks(model))
+    return Flops(_count(model, _predict), training)
+
+
+def step_networks(model: keras.Model) -> tuple[keras.Model, ...]:
+    """The networks that a training step goes through, each as often as it does.
+
+    That is the model, unless it trains several, and says so as ``step_networks``.
+    """
+    networks: tuple[keras.Model, ...] = getattr(model, "step_networks", (model,))
+    return networks
 
 
 def _predict(model: keras.Model, inputs: list[Any]) -> Any:
@@ -69,13 +80,10 @@ def gradient(model: keras.Model, inputs: list[Any]) -> Any:
     return tape.gradient(total, [weight.value for weight in model.trainable_weights])
 
 
-def _count(
-    model: keras.Model,
-    shapes: list[tuple[int, ...]],
-    work: Callable[[keras.Model, list[Any]], Any],
-) -> int:
+def _count(model: keras.Model, work: Callable[[keras.Model, list[Any]], Any]) -> int:
     import tensorflow as tf
 
+    shapes = [(1, *each.shape[1:]) for each in model.inputs]
     with _functions_inlined(), tf.__internal__.FuncGraph("counted").as_default():
         inputs = [
             tf.compat.v1.placeholder(each.dtype, shape)

@@ -131,8 +131,12 @@ def _steps(model: Any, batch_size: int, count: int) -> list[float]:
 
     from interactive_dl.bench import flops
 
-    inputs = [tf.random.uniform((batch_size, *each.shape[1:])) for each in model.inputs]
-    step = tf.function(lambda: flops.gradient(model, inputs))
+    networks = flops.step_networks(model)
+    inputs = [
+        [tf.random.uniform((batch_size, *each.shape[1:])) for each in network.inputs]
+        for network in networks
+    ]
+    step = tf.function(lambda: [*map(flops.gradient, networks, inputs)])
     times = []
     for _ in range(count):
         begin_s = time.perf_counter()

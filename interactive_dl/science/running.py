@@ -33,7 +33,7 @@ class Result:
 
     Attributes:
         case, size, seed, control: what was asked for.
-        ranks: how many trained together.
+        ranks: how many trained together, in the end: some may be lost, others join.
         parameters: of the network.
         metrics: by name, on the test split.
         missed: conditions of the gate that do not hold; empty: passed.
@@ -111,7 +111,7 @@ def run(
     ready_s = time.monotonic()
     task = Task(
         case=case,
-        config=_scaled(config, group.size) if scaling == "weak" else config,
+        config=_scaled(config, group.size, scaling),
         folder=where,
         group=group,
         seed=seed,
@@ -123,6 +123,7 @@ def run(
     model = case.build_model(config) if control in ("untrained", "constant") else case.train(task)
     predictor = _constant(task, model) if control == "constant" else cast(Predictor, model)
     trained_s = time.monotonic()
+    group = engine.current()
     metrics = _on_first(group, lambda: case.score(predictor, config, where))
     return Result(
         case=case.name,
@@ -141,8 +142,11 @@ def run(
     )
 
 
-def _scaled(config: Any, ranks: int) -> Any:
-    return replace(config, learning_rate=config.learning_rate * ranks)
+def _scaled(config: Any, ranks: int, scaling: Scaling) -> Any:
+    """Only a larger batch has a larger rate, and a way up to it."""
+    if scaling == "weak":
+        return replace(config, learning_rate=config.learning_rate * ranks)
+    return replace(config, warmup_epochs=0)
 
 
 def _batch_size(batch_size: int, ranks: int, scaling: Scaling) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -81,6 +82,18 @@ def test_a_batch_is_shared_or_multiplied(group, shared_path, scaling):
     factor = group.size if scaling == "weak" else 1
     assert tasks[0].batch_size * group.size == 8 * factor
     assert tasks[0].config.learning_rate == 0.5 * factor
+    assert tasks[0].config.warmup_epochs == (1 if scaling == "weak" else 0)
+
+
+def test_the_verdict_is_that_of_the_ranks_that_are_left(group, shared_path, monkeypatch):
+    left = SimpleNamespace(rank=0, size=1, broadcast=lambda value: value)
+
+    def train(task):
+        model = science.fit(task)
+        monkeypatch.setattr("interactive_dl.engine.group.current", lambda: left)
+        return model
+
+    assert science.run(replace(TOY, train=train), cache=shared_path).ranks == 1
 
 
 def test_samples_that_cannot_be_generated_are_one_error_on_all_ranks(group, shared_path):

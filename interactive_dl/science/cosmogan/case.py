@@ -50,12 +50,13 @@ def compile(model: Any, config: Config, distribute: Callable[[Any], Any]) -> Non
 
 def train(task: Task[Config]) -> keras.Model:
     """Both networks against each other; of all epochs the one with the best maps is kept."""
+    from interactive_dl import engine
     from interactive_dl.science.cosmogan.keep_best import KeepBest
 
     def badness(model: Any) -> float:
         return judging.badness(judging.judge(model, task.config, task.folder, "val"))
 
-    return fit(task, callbacks=[KeepBest(task.group, badness)])
+    return fit(task, callbacks=[KeepBest(engine.current, badness)])
 
 
 def score(predictor: Predictor, config: Config, folder: Path) -> dict[str, float]:

@@ -16,21 +16,22 @@ class KeepBest(keras.callbacks.Callback):
     """Gives a model the weights of its best epoch when training ends.
 
     Args:
-        group: the ranks that train; rank 0 judges for all.
+        current: ``current()``, the ranks that train then; their first judges for all.
         judge: ``judge(model)``, how bad its maps are.
     """
 
-    def __init__(self, group: Communicator, judge: Callable[[Any], float]) -> None:
+    def __init__(self, current: Callable[[], Communicator], judge: Callable[[Any], float]) -> None:
         super().__init__()
-        self._group = group
+        self._current = current
         self._judge = judge
         self._least = math.inf
         self._weights: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keep the weights if there were none better."""
-        own = self._judge(self.model) if self._group.rank == 0 else math.inf
-        badness = self._group.allgather(own)[0]
+        group = self._current()
+        own = self._judge(self.model) if group.rank == 0 else math.inf
+        badness = group.allgather(own)[0]
         if badness < self._least:
             self._least = badness
             self._weights = self.model.get_weights()

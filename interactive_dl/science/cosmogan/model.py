@@ -156,6 +156,11 @@ class CosmoGAN(keras.Model):
         self.compile(**{name: keras.optimizers.deserialize(one) for name, one in config.items()})
 
     @property
+    def step_networks(self) -> tuple[keras.Model, ...]:
+        """The discriminator sees real maps and generated ones."""
+        return self.generator, self.discriminator, self.discriminator
+
+    @property
     def metrics(self) -> list[keras.Metric]:
         """Means over an epoch."""
         return list(self._means.values())

@@ -55,6 +55,15 @@ def test_a_gradient_costs_twice_the_forward_pass_except_in_the_first_layer() -> 
     assert counted.training == 2 * (2 * first + 3 * second + 3 * last)
 
 
+def test_a_step_through_several_networks_costs_what_they_do() -> None:
+    shown, judging = network((7,), layers.Dense(5)), network((5,), layers.Dense(3))
+    alone = flops.count(shown)
+    shown.step_networks = (shown, judging, judging)
+    both = flops.count(shown)
+    assert both.forward == alone.forward
+    assert both.training == alone.training + 2 * flops.count(judging).training
+
+
 def test_a_layer_that_is_used_twice_counts_twice() -> None:
     shared, inputs = layers.Dense(6), keras.Input((6,))
     assert flops.count(keras.Model(inputs, shared(shared(inputs)))).forward == 2 * 2 * 36

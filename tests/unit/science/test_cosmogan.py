@@ -284,7 +284,7 @@ def test_what_is_asked_for_changes_what_is_dreamt_up_only_where_the_networks_are
 def test_the_best_epochs_weights_are_kept() -> None:
     model = compiled(TINY)
     judgements = iter([3.0, 1.0, 2.0])
-    keep = KeepBest(data.Alone(), lambda model: next(judgements))
+    keep = KeepBest(data.Alone, lambda model: next(judgements))
     keep.set_model(model)
     for epoch in range(3):
         for weight in model.weights:
@@ -317,7 +317,7 @@ def test_a_trained_generator_passes_and_an_untrained_one_does_not(
     model = compiled(quick)
     assert missed(case.CASE.gate, judging.judge(model, quick, tmp_path))
     keep = KeepBest(
-        data.Alone(), lambda model: judging.badness(judging.judge(model, quick, tmp_path, "val"))
+        data.Alone, lambda model: judging.badness(judging.judge(model, quick, tmp_path, "val"))
     )
     batches = cosmogan.open(tmp_path, "train").cached().shard(seed=1).batch(quick.batch_size)
     model.fit(batches, epochs=quick.epochs, verbose=0, callbacks=[keep])
