@@ -24,10 +24,10 @@ class Larc(Wrapper):
         clip    g <- (g + b w) min(r / lr, 1): the local rate is never above the global one
         scale   g <- (g + b w) r
 
-    ``b`` is the weight decay; a tensor whose gradient is all zeros stays as it is. Sources: NVIDIA's apex, and the exascale climate study (Kurth et al.
-    2018, arXiv 1810.01993), which needs no warm-up with it. Gradients are changed after reduction,
-    accumulation and clipping. Optimizers such as Adam undo a constant factor of the gradient: to
-    scale their step, take ``Lamb``.
+    ``b`` is the weight decay; a tensor whose gradient is all zeros stays as it is. Sources:
+    NVIDIA's apex, and the exascale climate study (Kurth et al. 2018, arXiv 1810.01993), which needs
+    no warm-up with it. Gradients are changed after reduction, accumulation and clipping. Optimizers
+    such as Adam undo a constant factor of the gradient: to scale their step, take ``Lamb``.
 
     Args:
         inner_optimizer: a plain Keras optimizer, or its name.
