@@ -14,7 +14,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from interactive_dl.engine import _half
+from interactive_dl.engine import _half, _tuning
+from interactive_dl.errors import GroupError
 
 if TYPE_CHECKING:
     from interactive_dl.engine._links import Links
@@ -26,6 +27,8 @@ ReduceOp = Literal["average", "sum", "adasum"]
 FRAMEWORKS: tuple[Framework, ...] = ("tensorflow", "torch")
 COMPRESSIONS: tuple[Compression, ...] = ("none", "fp16")
 REDUCE_OPS: tuple[ReduceOp, ...] = ("average", "sum", "adasum")
+
+_TUNES_ITSELF: set[Framework] = set()
 
 
 def keras_framework() -> Framework:
@@ -65,11 +68,24 @@ def is_running(framework: Framework) -> bool:
 
 
 def start(framework: Framework, links: Links) -> None:
-    """Initialise this framework's Horovod on a group; restarts it if it runs."""
+    """Initialise this framework's Horovod on a group; restarts it if it runs.
+
+    Raises:
+        GroupError: it has tuned itself in this process. Its tuning never ends, and a second start
+            would write beside its parameters (Horovod 0.28, ``parameter_manager.cc``).
+    """
     hvd = library(framework)
+    if framework in _TUNES_ITSELF:
+        raise GroupError(
+            "Horovod cannot be started again in a process in which it has tuned itself. Type:"
+            " cluster.restart(), and then, with what it has found:"
+            " engine.init(tuning=engine.Tuning(fusion_mb=..., cycle_ms=...))"
+        )
     if hvd.is_initialized():
         hvd.shutdown()
     links.start_horovod(hvd)
+    if _tuning.is_automatic():
+        _TUNES_ITSELF.add(framework)
 
 
 def shutdown() -> tuple[Framework, ...]:

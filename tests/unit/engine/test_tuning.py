@@ -18,9 +18,11 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"HOROVOD_{name}")
 
 
-def test_what_is_left_out_is_left_to_horovod() -> None:
-    assert Tuning().environment() == {}
-    assert Tuning(autotune_log="tried.csv").environment() == {}
+def test_what_is_left_out_is_as_horovod_has_it_or_for_it_to_find() -> None:
+    own = {"HOROVOD_FUSION_THRESHOLD": str(128 * 2**20), "HOROVOD_CYCLE_TIME": "1.0"}
+    assert Tuning().environment() == own
+    assert Tuning(autotune_log="tried.csv").environment() == own
+    assert Tuning(autotune=True).environment() == {"HOROVOD_AUTOTUNE": "1"}
 
 
 def test_sizes_are_told_in_bytes_and_times_in_milliseconds() -> None:
@@ -38,7 +40,7 @@ def test_another_tuning_replaces_the_one_before() -> None:
     assert Tuning(fusion_mb=1, cycle_ms=2).apply()
     assert not Tuning(fusion_mb=1, cycle_ms=2).apply()
     assert Tuning(cycle_ms=2).apply()
-    assert "HOROVOD_FUSION_THRESHOLD" not in os.environ
+    assert os.environ["HOROVOD_FUSION_THRESHOLD"] == str(128 * 2**20)
     assert os.environ["HOROVOD_CYCLE_TIME"] == "2"
 
 
