@@ -28,7 +28,7 @@ FRAMEWORKS: tuple[Framework, ...] = ("tensorflow", "torch")
 COMPRESSIONS: tuple[Compression, ...] = ("none", "fp16")
 REDUCE_OPS: tuple[ReduceOp, ...] = ("average", "sum", "adasum")
 
-_TUNES_ITSELF: set[Framework] = set()
+_SETTLED: dict[Framework, frozenset[str]] = {}
 
 
 def keras_framework() -> Framework:
@@ -71,21 +71,21 @@ def start(framework: Framework, links: Links) -> None:
     """Initialise this framework's Horovod on a group; restarts it if it runs.
 
     Raises:
-        GroupError: it has tuned itself in this process. Its tuning never ends, and a second start
-            would write beside its parameters (Horovod 0.28, ``parameter_manager.cc``).
+        GroupError: all that it tunes is settled in this process. Another start would write its
+            defaults to where no parameter is left (Horovod 0.28, ``parameter_manager.cc``).
     """
     hvd = library(framework)
-    if framework in _TUNES_ITSELF:
+    settled = _SETTLED.get(framework, frozenset())
+    if not _tuning.is_open(settled):
         raise GroupError(
-            "Horovod cannot be started again in a process in which it has tuned itself. Type:"
-            " cluster.restart(), and then, with what it has found:"
-            " engine.init(tuning=engine.Tuning(fusion_mb=..., cycle_ms=...))"
+            "Horovod cannot be started again, for another group or after a loss, in a process in"
+            " which it has tuned itself, or was given both fusion_mb and cycle_ms: it would crash."
+            " Type: cluster.restart(), and set one of them where groups change."
         )
     if hvd.is_initialized():
         hvd.shutdown()
     links.start_horovod(hvd)
-    if _tuning.is_automatic():
-        _TUNES_ITSELF.add(framework)
+    _SETTLED[framework] = settled | _tuning.settled()
 
 
 def shutdown() -> tuple[Framework, ...]:

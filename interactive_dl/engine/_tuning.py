@@ -14,7 +14,8 @@ _VARIABLES = (
 )
 
 
-_FUSION_MB, _CYCLE_MS = 128.0, 1.0
+_OWN = {"HOROVOD_FUSION_THRESHOLD": str(128 * 2**20), "HOROVOD_CYCLE_TIME": "1"}
+"""Horovod's own values of what it remembers for good in a process once it was set."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Tuning:
 
     This package hands it all gradients of a step as one group, which travels as a whole; the knobs
     matter where a model has more gradients than the buffer holds, and for what is reduced besides.
-    None is Horovod's own default, and is told it in so many words unless it tunes itself: what has
-    been set once cannot be left open again in a process (Horovod 0.28 crashes).
+    None leaves Horovod's own default.
+
+    Horovod 0.28 crashes when it is started again, for another group or for the ranks that are left
+    when one dies, in a process in which both buffer and time were set, or in which it has tuned
+    itself. ``engine.init`` raises instead; set one of them where groups change.
 
     Attributes:
         fusion_mb: size of the buffer; 0 sends each tensor by itself.
@@ -33,8 +37,7 @@ class Tuning:
         cache: how many tensors' readiness it remembers, so that ranks exchange bits, not names.
         autotune: whether it looks for the best values while the training runs, by Bayesian
             optimisation; the first steps are slower. Compression is left alone, as it changes what
-            comes out. Horovod cannot be started again in the same process then: not for another
-            group, nor for the ranks that are left when one dies.
+            comes out.
         autotune_log: a file in which rank 0 notes what it tries.
     """
 
@@ -46,13 +49,9 @@ class Tuning:
 
     def environment(self) -> dict[str, str]:
         """The variables that Horovod reads when it starts."""
-        fusion_mb, cycle_ms = self.fusion_mb, self.cycle_ms
-        if not self.autotune:
-            fusion_mb = _FUSION_MB if fusion_mb is None else fusion_mb
-            cycle_ms = _CYCLE_MS if cycle_ms is None else cycle_ms
         values = {
-            "HOROVOD_FUSION_THRESHOLD": _bytes(fusion_mb),
-            "HOROVOD_CYCLE_TIME": cycle_ms,
+            "HOROVOD_FUSION_THRESHOLD": _bytes(self.fusion_mb),
+            "HOROVOD_CYCLE_TIME": self.cycle_ms,
             "HOROVOD_CACHE_CAPACITY": self.cache,
             "HOROVOD_AUTOTUNE": 1 if self.autotune else None,
             "HOROVOD_AUTOTUNE_LOG": self.autotune_log if self.autotune else None,
@@ -68,11 +67,14 @@ class Tuning:
     def apply(self) -> bool:
         """Have the next start of Horovod in this process read it.
 
+        What was set before, and is left open now, is set to Horovod's own value.
+
         Returns:
             Whether anything is other than it was.
         """
         before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
         after = self.environment()
+        after = {name: own for name, own in _OWN.items() if name in before} | after
         os.environ.update(after)
         return before != after
 
@@ -81,6 +83,12 @@ def _bytes(megabytes: float | None) -> int | None:
     return None if megabytes is None else round(megabytes * 2**20)
 
 
-def is_automatic() -> bool:
-    """Whether Horovod tunes itself when it starts next."""
-    return os.environ.get("HOROVOD_AUTOTUNE", "0") not in ("", "0")
+def settled() -> frozenset[str]:
+    """What Horovod remembers for good when it starts next; all of it where it tunes itself."""
+    tunes_itself = os.environ.get("HOROVOD_AUTOTUNE", "0") not in ("", "0")
+    return frozenset(name for name in _OWN if tunes_itself or os.environ.get(name))
+
+
+def is_open(settled_before: frozenset[str]) -> bool:
+    """Whether Horovod can be started again after starts with these settled."""
+    return settled_before < _OWN.keys()

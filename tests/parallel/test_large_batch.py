@@ -395,7 +395,7 @@ def test_what_is_too_large_is_cut_and_what_is_infinite_stays():
 
 
 def test_horovod_takes_up_another_tuning_and_its_own_again(group):
-    for tuning in (engine.Tuning(fusion_mb=1, cycle_ms=2), engine.Tuning()):
+    for tuning in (engine.Tuning(cycle_ms=2), engine.Tuning()):
         again = engine.init(engines=range(group.size), tuning=tuning)
         assert again is group
         assert _horovod.is_running(_horovod.keras_framework())

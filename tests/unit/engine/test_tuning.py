@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from interactive_dl.engine import Tuning
+from interactive_dl.engine import Tuning, _tuning
 
 OWN = ("FUSION_THRESHOLD", "CYCLE_TIME", "CACHE_CAPACITY", "AUTOTUNE", "AUTOTUNE_LOG")
 
@@ -18,11 +18,31 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"HOROVOD_{name}")
 
 
-def test_what_is_left_out_is_as_horovod_has_it_or_for_it_to_find() -> None:
-    own = {"HOROVOD_FUSION_THRESHOLD": str(128 * 2**20), "HOROVOD_CYCLE_TIME": "1.0"}
-    assert Tuning().environment() == own
-    assert Tuning(autotune_log="tried.csv").environment() == own
-    assert Tuning(autotune=True).environment() == {"HOROVOD_AUTOTUNE": "1"}
+def test_what_is_left_out_is_left_to_horovod() -> None:
+    assert Tuning().environment() == {}
+    assert Tuning(autotune_log="tried.csv").environment() == {}
+
+
+@pytest.mark.parametrize(
+    ("tunings", "can_start_again"),
+    [
+        ((Tuning(), Tuning(cache=1)), True),
+        ((Tuning(cycle_ms=1), Tuning()), True),
+        ((Tuning(fusion_mb=1), Tuning(fusion_mb=2)), True),
+        ((Tuning(fusion_mb=1, cycle_ms=1),), False),
+        ((Tuning(fusion_mb=1), Tuning(cycle_ms=1)), False),
+        ((Tuning(autotune=True),), False),
+    ],
+)
+def test_horovod_starts_again_while_something_is_open(
+    tunings: tuple[Tuning, ...], can_start_again: bool
+) -> None:
+    settled: frozenset[str] = frozenset()
+    for tuning in tunings:
+        assert _tuning.is_open(settled)
+        tuning.apply()
+        settled |= _tuning.settled()
+    assert _tuning.is_open(settled) == can_start_again
 
 
 def test_sizes_are_told_in_bytes_and_times_in_milliseconds() -> None:
