@@ -104,17 +104,18 @@ def stage(
     Raises:
         SourceNotFoundError: there is nothing.
         SourcesDifferError: the ranks named different paths.
-        StagingError: no room, a folder that cannot be used, a file that changed meanwhile.
+        StagingError: blocks of less than a byte, no room, a folder that cannot be used, a file that
+            changed meanwhile.
         KeyboardInterrupt: a rank was interrupted. This and the errors are alike on every rank.
     """
     ranks = Alone() if group is None else group
     began_s = time.monotonic()
     source = Path(path).absolute()
     with ranks.interrupts() as signals:
-        agree(ranks, lambda: {"path to be staged": str(source), "block_mib": block_mib})
+        agree(ranks, lambda: _request(source, block_mib))
         manifest = gather(ranks, lambda: list_files(source) if ranks.rank == 0 else None, _AIM)[0]
         assert manifest is not None
-        plan = Plan(manifest.size, ranks.hosts, max(1, round(block_mib * 2**20)))
+        plan = Plan(manifest.size, ranks.hosts, round(block_mib * 2**20))
         place = _Place(ranks, plan, signals, _copy_of_node(ranks, plan, folder, manifest))
         try:
             is_new = not place.claim()
@@ -132,6 +133,20 @@ def stage(
         is_new,
         time.monotonic() - began_s,
     )
+
+
+def _request(source: Path, block_mib: float) -> dict[str, object]:
+    """What all ranks must ask for alike.
+
+    Raises:
+        StagingError: a block that holds nothing.
+    """
+    if not block_mib * 2**20 >= 1:
+        raise StagingError(
+            f"`block_mib > 0` must hold, but got (block_mib={block_mib}). A block is what a rank"
+            f" reads at once; {BLOCK_MIB:g} is a good size."
+        )
+    return {"path to be staged": str(source), "block_mib": block_mib}
 
 
 def _copy_of_node(

@@ -173,6 +173,20 @@ def test_a_file_that_changes_meanwhile_is_one_error_on_all_ranks(
     assert not halves(*map(own, "abc"))
 
 
+@pytest.mark.parametrize("block_mib", [0, -1, float("nan")])
+def test_blocks_that_hold_nothing_are_one_error_on_all_ranks(
+    tmp_path: Path, block_mib: float
+) -> None:
+    def program(group: ThreadRank) -> Any:
+        given = block_mib if group.rank == 1 else BLOCK_MIB
+        return data.stage(tmp_path, group, folder=tmp_path, block_mib=given)
+
+    outcomes = ThreadRanks(2, hosts=("a", "b")).outcomes(program)
+    assert {type(one) for one in outcomes} == {StagingError}
+    assert len({str(one) for one in outcomes}) == 1
+    assert "rank 1: `block_mib > 0` must hold" in str(outcomes[0])
+
+
 @pytest.mark.parametrize("when", ["before", "while writing"])
 def test_a_node_without_room_is_one_error_on_all_ranks(
     stage: Callable[..., Outcomes], own: Callable[[str], Path], when: str,
