@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from interactive_dl.cluster import Cluster, doctor
-    from interactive_dl.search.search import Search
-    from interactive_dl.search.space import (
+    from interactive_dl.search.ranges import (
         choice,
         fixed,
         integer,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         log_uniform,
         uniform,
     )
+    from interactive_dl.search.search import Search
     from interactive_dl.telemetry.run import Run, Runs, open_run
 
 __version__ = "0.1.0"
@@ -45,14 +45,14 @@ _PUBLIC = {
     "Run": "interactive_dl.telemetry.run",
     "Runs": "interactive_dl.telemetry.run",
     "Search": "interactive_dl.search.search",
-    "choice": "interactive_dl.search.space",
+    "choice": "interactive_dl.search.ranges",
     "doctor": "interactive_dl.cluster",
-    "fixed": "interactive_dl.search.space",
-    "integer": "interactive_dl.search.space",
-    "log_integer": "interactive_dl.search.space",
-    "log_uniform": "interactive_dl.search.space",
+    "fixed": "interactive_dl.search.ranges",
+    "integer": "interactive_dl.search.ranges",
+    "log_integer": "interactive_dl.search.ranges",
+    "log_uniform": "interactive_dl.search.ranges",
     "open_run": "interactive_dl.telemetry.run",
-    "uniform": "interactive_dl.search.space",
+    "uniform": "interactive_dl.search.ranges",
 }
 
 

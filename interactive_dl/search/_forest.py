@@ -13,7 +13,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, losses
-from interactive_dl.search.space import Choice, Fixed, Space, Value
+from interactive_dl.search.ranges import Choice, Fixed, Value
+from interactive_dl.search.space import Space
 
 _MOST = 2000
 """So many of the latest trials are learnt from: fitting takes time with each point."""

@@ -15,7 +15,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from interactive_dl.search._whole_points import TOLD, WholePointSampler, all_trials, losses, note
-from interactive_dl.search.space import AnyDimension, Choice, Space, Value
+from interactive_dl.search.ranges import AnyDimension, Choice, Value
+from interactive_dl.search.space import Space
 
 _DEME = "genetic:deme"
 _GENERATION = "genetic:generation"

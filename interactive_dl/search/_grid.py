@@ -12,7 +12,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from interactive_dl.search._whole_points import WholePointSampler, all_trials, note
-from interactive_dl.search.space import Space, Value
+from interactive_dl.search.ranges import Value
+from interactive_dl.search.space import Space
 
 _POINT = "grid:next"
 

@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from interactive_dl.search.space import (
+from interactive_dl.search.ranges import (
     AnyDimension,
     Choice,
     Fixed,

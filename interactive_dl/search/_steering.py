@@ -10,7 +10,7 @@ from interactive_dl.errors import ActionRefusedError
 from interactive_dl.search import events
 from interactive_dl.search.book import Book, Trial
 from interactive_dl.search.events import AnyAction
-from interactive_dl.search.space import AnyDimension, Value
+from interactive_dl.search.ranges import AnyDimension, Value
 
 TIMEOUT_S = 30.0
 

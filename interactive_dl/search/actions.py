@@ -7,7 +7,7 @@ import msgspec
 from interactive_dl.errors import SearchError, TransitionError
 from interactive_dl.search import events as e
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import words
+from interactive_dl.search.ranges import words
 
 
 def answer(

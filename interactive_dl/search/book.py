@@ -26,7 +26,8 @@ import msgspec
 
 from interactive_dl.errors import TransitionError
 from interactive_dl.search import events as e
-from interactive_dl.search.space import Space, Value
+from interactive_dl.search.ranges import Value
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry.events import Ended, Number, StateChanged
 
 LiveState = Literal["queued", "running", "paused"]

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from interactive_dl.errors import JournalError
-from interactive_dl.search.space import AnyDimension, Space, Value
+from interactive_dl.search.ranges import AnyDimension, Value
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry import journal
 from interactive_dl.telemetry.events import Dropped, Ended, Event, LogLine, Number, StateChanged
 

@@ -14,15 +14,8 @@ from random import Random
 from typing import NamedTuple
 
 from interactive_dl.search.book import Book, Trial
-from interactive_dl.search.space import (
-    AnyDimension,
-    Choice,
-    Fixed,
-    Integer,
-    LogInteger,
-    Space,
-    Value,
-)
+from interactive_dl.search.ranges import AnyDimension, Choice, Fixed, Integer, LogInteger, Value
+from interactive_dl.search.space import Space
 
 _FACTORS = (0.8, 1.2)
 _IN_THE_POPULATION = ("running", "paused", "queued", "finished")

@@ -24,7 +24,8 @@ from interactive_dl.search._steering import TIMEOUT_S, Steering
 from interactive_dl.search.book import Book, Trial
 from interactive_dl.search.driver import Opening
 from interactive_dl.search.events import AnyAction
-from interactive_dl.search.space import AnyDimension, Space, Value
+from interactive_dl.search.ranges import AnyDimension, Value
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry import identity, journal
 from interactive_dl.telemetry.feed import ClusterSource, FileSource, Source
 from interactive_dl.telemetry.following import Follower

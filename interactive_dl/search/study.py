@@ -21,7 +21,8 @@ from interactive_dl.errors import SearchError
 from interactive_dl.search import _optuna, events, pruners, samplers, words
 from interactive_dl.search._grid import GridSampler
 from interactive_dl.search.book import Book, Trial
-from interactive_dl.search.space import Space, Value, widened
+from interactive_dl.search.ranges import Value, widened
+from interactive_dl.search.space import Space
 
 
 class Point(NamedTuple):

@@ -6,7 +6,7 @@ import math
 
 from interactive_dl.search import words
 from interactive_dl.search.book import Book, Trial
-from interactive_dl.search.space import Fixed, Value
+from interactive_dl.search.ranges import Fixed, Value
 
 _ROWS = 20
 _COLUMNS = ("trial", "state", "steps", "seconds")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from interactive_dl.errors import SearchError
 from interactive_dl.search import words
-from interactive_dl.search.space import Value
+from interactive_dl.search.ranges import Value
 
 if TYPE_CHECKING:
     import keras

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from interactive_dl.search.events import AnyAction, Promotion
-from interactive_dl.search.space import Value
+from interactive_dl.search.ranges import Value
 from interactive_dl.telemetry.events import Number
 
 Reason = Literal["", "stop", "pause", "prune"]

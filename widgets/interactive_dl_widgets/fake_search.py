@@ -19,7 +19,8 @@ from interactive_dl.search import events as e
 from interactive_dl.search import planner
 from interactive_dl.search.actions import answer
 from interactive_dl.search.book import LIVE, Book
-from interactive_dl.search.space import Space, choice, integer, log_uniform, uniform
+from interactive_dl.search.ranges import choice, integer, log_uniform, uniform
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry.events import Ended, new_run_id
 
 Callback = Callable[["FakeSearch", Sequence[e.Record]], None]

@@ -13,7 +13,7 @@ from interactive_dl_widgets import _layout, render_search
 from interactive_dl_widgets.views import brushes, form
 
 if TYPE_CHECKING:
-    from interactive_dl.search.space import AnyDimension
+    from interactive_dl.search.ranges import AnyDimension
     from interactive_dl_widgets.search_controls import Send
     from interactive_dl_widgets.views.board import Scene
 

@@ -10,7 +10,8 @@ from interactive_dl.search import events as e
 from interactive_dl.search import planner
 from interactive_dl.search.actions import answer
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import Space, choice, log_uniform, uniform
+from interactive_dl.search.ranges import choice, log_uniform, uniform
+from interactive_dl.search.space import Space
 from interactive_dl.search.study import Study
 
 SPACE = Space.of(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from interactive_dl.errors import JournalError, TransitionError
 from interactive_dl.search import events as e
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import Space, uniform
+from interactive_dl.search.ranges import uniform
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry import journal
 from interactive_dl.telemetry.events import RECORDER, Ended, StateChanged
 

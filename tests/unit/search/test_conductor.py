@@ -23,7 +23,8 @@ from interactive_dl.search.driver._conductor import (
     Vacated,
 )
 from interactive_dl.search.driver._keeper import Keeper
-from interactive_dl.search.space import Space, uniform
+from interactive_dl.search.ranges import uniform
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry import journal
 
 NAME = "toy-20260101-000000-abcd"

@@ -10,8 +10,9 @@ import pytest
 from interactive_dl.errors import SearchError
 from interactive_dl.search import events as e
 from interactive_dl.search import headless, tables, words
+from interactive_dl.search.ranges import fixed, log_uniform
 from interactive_dl.search.search import Search
-from interactive_dl.search.space import Space, fixed, log_uniform
+from interactive_dl.search.space import Space
 from interactive_dl.telemetry import journal
 from interactive_dl.telemetry.events import Ended
 

@@ -21,7 +21,8 @@ from interactive_dl.search.planner import (
     Stop,
     plan,
 )
-from interactive_dl.search.space import Space, uniform
+from interactive_dl.search.ranges import uniform
+from interactive_dl.search.space import Space
 
 SPACE = Space.of({"x": uniform(0, 1)})
 

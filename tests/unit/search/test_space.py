@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from interactive_dl.errors import SpaceError
 from interactive_dl.search import _optuna
-from interactive_dl.search.space import (
-    Space,
+from interactive_dl.search.ranges import (
     choice,
     fixed,
     integer,
@@ -26,6 +25,7 @@ from interactive_dl.search.space import (
     widened,
     words,
 )
+from interactive_dl.search.space import Space
 
 RANGES = [
     uniform(-1, 0.5),

@@ -11,7 +11,8 @@ from interactive_dl.errors import SearchError, UnknownNameError
 from interactive_dl.search import events as e
 from interactive_dl.search import samplers
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import Space, choice, integer, log_uniform, uniform
+from interactive_dl.search.ranges import choice, integer, log_uniform, uniform
+from interactive_dl.search.space import Space
 from interactive_dl.search.study import Study, export
 
 OPTIONS = {

@@ -11,7 +11,8 @@ from interactive_dl.search import events as e
 from interactive_dl.search import frame, pruners
 from interactive_dl.search.actions import answer
 from interactive_dl.search.population import decide, explore
-from interactive_dl.search.space import Space, choice, fixed, integer, uniform
+from interactive_dl.search.ranges import choice, fixed, integer, uniform
+from interactive_dl.search.space import Space
 
 ADAM = {"lr": 1e-3, "optimizer": "adam", "dropout": 0.1}
 

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 
 from interactive_dl.search import events as e
-from interactive_dl.search.space import (
-    Space,
-    choice,
-    fixed,
-    integer,
-    log_integer,
-    log_uniform,
-    uniform,
-)
+from interactive_dl.search.ranges import choice, fixed, integer, log_integer, log_uniform, uniform
+from interactive_dl.search.space import Space
 from interactive_dl_widgets.fake_search import FakeSearch, SearchPlan
 from interactive_dl_widgets.views import brushes
 from interactive_dl_widgets.views.axes import Axis, axes, narrowed

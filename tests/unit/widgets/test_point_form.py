@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interactive_dl.errors import SpaceError
-from interactive_dl.search.space import Space, choice, fixed, integer, log_uniform, uniform
+from interactive_dl.search.ranges import choice, fixed, integer, log_uniform, uniform
+from interactive_dl.search.space import Space
 from interactive_dl_widgets.fake_search import SPACE
 from interactive_dl_widgets.views import form
 from tests.unit.widgets.searches import ADAM, SGD, add, begun

@@ -11,7 +11,7 @@ import pytest
 
 from interactive_dl.errors import RecorderUnreachableError
 from interactive_dl.search import events as e
-from interactive_dl.search.space import choice, log_uniform
+from interactive_dl.search.ranges import choice, log_uniform
 from interactive_dl.telemetry.events import Ended
 from interactive_dl_widgets import SearchBoard
 from interactive_dl_widgets.fake_search import FakeSearch, SearchPlan

@@ -6,7 +6,7 @@ import pytest
 
 from interactive_dl.search import events as e
 from interactive_dl.search.book import Book
-from interactive_dl.search.space import uniform
+from interactive_dl.search.ranges import uniform
 from interactive_dl.telemetry.events import Ended as SearchEnded
 from interactive_dl_widgets.fake_search import FakeSearch, SearchPlan
 from interactive_dl_widgets.views.acts import Sent, rows, words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from interactive_dl.search import events as e
-from interactive_dl.search.space import choice, uniform
+from interactive_dl.search.ranges import choice, uniform
 from interactive_dl_widgets.fake_search import FakeSearch, SearchPlan
 from interactive_dl_widgets.views.trials import TrialRows, about, columns, row, time_s
 from tests.unit.widgets.searches import ADAM, SGD, add, begun, report

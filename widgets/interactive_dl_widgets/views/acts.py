@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interactive_dl.search import events as e
-from interactive_dl.search.space import words as range_words
+from interactive_dl.search.ranges import words as range_words
 from interactive_dl_widgets.views.commands import Row
 from interactive_dl_widgets.views.commands import number as short
 

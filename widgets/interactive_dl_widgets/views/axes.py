@@ -10,15 +10,15 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from interactive_dl.search.space import (
+from interactive_dl.search.ranges import (
     AnyDimension,
     Choice,
     Fixed,
     Integer,
     LogInteger,
     LogUniform,
-    Space,
 )
+from interactive_dl.search.space import Space
 from interactive_dl_widgets.views.commands import number as short
 
 

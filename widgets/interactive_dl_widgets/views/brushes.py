@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from interactive_dl_widgets.views.axes import Axis, narrowed
 
 if TYPE_CHECKING:
-    from interactive_dl.search.space import AnyDimension, Space
+    from interactive_dl.search.ranges import AnyDimension
+    from interactive_dl.search.space import Space
 
 Brush = tuple[float, float]
 """The least and the greatest number on an axis."""

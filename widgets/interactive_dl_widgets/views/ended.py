@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interactive_dl.search.space import Choice, Fixed
+from interactive_dl.search.ranges import Choice, Fixed
 from interactive_dl_widgets.views.axes import Axis, axes
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ import msgspec
 
 from interactive_dl.errors import SearchError, SpaceError
 from interactive_dl.search import actions
-from interactive_dl.search.space import (
+from interactive_dl.search.ranges import (
     AnyDimension,
     Choice,
     Fixed,
     Integer,
     LogInteger,
-    Space,
     Value,
     words,
 )
+from interactive_dl.search.space import Space
 
 if TYPE_CHECKING:
     from interactive_dl.search.book import Book

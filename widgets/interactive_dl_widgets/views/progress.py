@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interactive_dl.search.space import Fixed
+from interactive_dl.search.ranges import Fixed
 from interactive_dl_widgets.views.trials import finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interactive_dl.search.book import Book, State
-    from interactive_dl.search.space import Value
+    from interactive_dl.search.ranges import Value
     from interactive_dl_widgets.views.ended import Ended
 
 STATES: tuple[State, ...] = (
