@@ -301,9 +301,9 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10, help="drills of each kind")
-    parser.add_argument("--kind", default="", help="only those with this word")
+    parser.add_argument("--kind", default="", help="only those that begin with these words")
     options = parser.parse_args()
-    kinds = [kind for kind in KINDS if options.kind in kind]
+    kinds = [kind for kind in KINDS if kind.startswith(options.kind)]
     measured: list[Drill] = []
     failed: dict[str, list[str]] = {kind: [] for kind in kinds}
     drills.let_jobs_make_room()
