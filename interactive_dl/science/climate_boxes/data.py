@@ -17,8 +17,8 @@ from interactive_dl.data.locate import locate
 from interactive_dl.science.climate_boxes import grid
 from interactive_dl.science.climate_boxes.config import Config
 from interactive_dl.science.climate_boxes.frames import KINDS, ROWS, draw
+from interactive_dl.science.splits import SPLIT_START
 
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 PUBLISHED_CELL = 64
 _GOLDEN = (5**0.5 - 1) / 2
 

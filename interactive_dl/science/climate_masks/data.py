@@ -15,8 +15,8 @@ from interactive_dl import data
 from interactive_dl.errors import SourceNotFoundError, UnreadableSourceError
 from interactive_dl.science.climate_masks.config import Config
 from interactive_dl.science.climate_masks.frames import Frame, simulate
+from interactive_dl.science.splits import SPLIT_START
 
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 STATS = "stats.h5"
 _LABELS = ("labels_0", "labels")

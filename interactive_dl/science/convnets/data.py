@@ -9,8 +9,8 @@ import numpy as np
 from interactive_dl import data
 from interactive_dl.science.convnets.config import Config
 from interactive_dl.science.convnets.images import draw
+from interactive_dl.science.splits import SPLIT_START
 
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 CIFAR_SPLITS = {
     "train": tuple(f"data_batch_{number}.bin" for number in (1, 2, 3, 4)),
     "val": ("data_batch_5.bin",),

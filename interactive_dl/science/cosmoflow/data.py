@@ -12,8 +12,8 @@ import numpy as np
 from interactive_dl.science.cosmoflow import records, structure
 from interactive_dl.science.cosmoflow.config import Config
 from interactive_dl.science.cosmoflow.cosmology import Cosmology
+from interactive_dl.science.splits import SPLIT_START
 
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 """As MLPerf names them."""
 

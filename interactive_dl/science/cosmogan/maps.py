@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from interactive_dl.science.cosmogan.config import Config
+from interactive_dl.science.splits import SPLIT_START
 
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 TILT = -1.1
 """Of the field's amplitude in k: its power falls as k^-2.2."""
 

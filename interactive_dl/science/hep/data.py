@@ -10,7 +10,8 @@ import numpy as np
 from interactive_dl import data
 from interactive_dl.science.hep.config import Config
 from interactive_dl.science.rpv import detector, events, selection
-from interactive_dl.science.rpv.data import SPLIT_START, event_weights
+from interactive_dl.science.rpv.data import event_weights
+from interactive_dl.science.splits import SPLIT_START
 
 _BLOCK = 500
 

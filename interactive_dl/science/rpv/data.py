@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interactive_dl.science.rpv import detector, events, selection
+from interactive_dl.science.splits import SPLIT_START
 
 if TYPE_CHECKING:
     from interactive_dl.data import Dataset
 
 LUMINOSITY_PER_FB = 100.0
-SPLIT_START = {"train": 0, "val": 1 << 40, "test": 1 << 41}
 
 
 @dataclass(frozen=True)

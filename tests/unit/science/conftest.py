@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from interactive_dl.science import rpv
-from interactive_dl.science.rpv.data import SPLIT_START
+from interactive_dl.science.splits import SPLIT_START
 
 
 class Splits(NamedTuple):

@@ -17,7 +17,6 @@ from interactive_dl.science.climate_boxes import case, frames, metric
 from interactive_dl.science.climate_boxes.case import CASE
 from interactive_dl.science.climate_boxes.config import FULL_SIZE, LAPTOP, Config
 from interactive_dl.science.climate_boxes.data import (
-    SPLIT_START,
     generate,
     keeps_label,
     open,
@@ -29,6 +28,7 @@ from interactive_dl.science.climate_boxes.grid import Boxes, decode, encode
 from interactive_dl.science.climate_boxes.loss import detection_loss
 from interactive_dl.science.climate_boxes.model import Detector, Tied
 from interactive_dl.science.definition import Constant, Task, commonest, missed
+from interactive_dl.science.splits import SPLIT_START
 
 TINY = replace(LAPTOP, size=16, train=8, val=2, test=2, filters=(3, 4), batch_size=4, epochs=1)
 ALL = replace(LAPTOP, classes=frames.KINDS)

@@ -24,7 +24,6 @@ from interactive_dl.science.climate_masks.config import (
     Config,
 )
 from interactive_dl.science.climate_masks.data import (
-    SPLIT_START,
     STATS,
     FrameSource,
     generate,
@@ -33,6 +32,7 @@ from interactive_dl.science.climate_masks.data import (
 )
 from interactive_dl.science.climate_masks.frames import BACKGROUND, CYCLONE, RIVER
 from interactive_dl.science.definition import Constant, commonest, missed
+from interactive_dl.science.splits import SPLIT_START
 
 SMALL = replace(LAPTOP, height=32, width=48, train=4, val=1, test=2)
 

@@ -18,7 +18,8 @@ from interactive_dl.errors import SourceNotFoundError, UnreadableSourceError
 from interactive_dl.science import cosmoflow
 from interactive_dl.science.cosmoflow import LAPTOP, records
 from interactive_dl.science.cosmoflow.augmentation import Turned
-from interactive_dl.science.cosmoflow.data import SPLIT_START, cut, from_units, to_units
+from interactive_dl.science.cosmoflow.data import cut, from_units, to_units
+from interactive_dl.science.splits import SPLIT_START
 
 TINY = replace(LAPTOP, box=64.0, particles=8, cells=8, side=8, train=5, val=3, test=2)
 CUT = replace(TINY, side=4, redshifts=(0.0, 0.5, 1.5, 3.0))

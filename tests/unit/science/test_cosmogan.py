@@ -17,9 +17,9 @@ from interactive_dl.science import cosmogan
 from interactive_dl.science.cosmogan import FULL_SIZE, LAPTOP, case, judging, metric
 from interactive_dl.science.cosmogan.conditioning import Modulation
 from interactive_dl.science.cosmogan.keep_best import KeepBest
-from interactive_dl.science.cosmogan.maps import SPLIT_START
 from interactive_dl.science.cosmogan.model import CosmoGAN, adam
 from interactive_dl.science.definition import missed
+from interactive_dl.science.splits import SPLIT_START
 
 TINY = replace(
     LAPTOP,
