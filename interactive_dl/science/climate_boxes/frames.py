@@ -17,6 +17,8 @@ from typing import Literal
 
 import numpy as np
 
+from interactive_dl.science import noise
+
 Kind = Literal["td", "tc", "etc", "ar"]
 KINDS: tuple[Kind, ...] = ("td", "tc", "etc", "ar")
 """Tropical depression, tropical cyclone, extratropical cyclone, atmospheric river: the numbers of
@@ -154,20 +156,16 @@ def _latitudes(size: int) -> np.ndarray:
 
 
 def _smooth_noise(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A Gaussian field of variance 1 whose amplitude falls as k^-1.5, shape (size, size)."""
-    coloured = np.fft.rfft2(rng.standard_normal((size, size))) * _colour(size)
-    return np.fft.irfft2(coloured, (size, size))
+    """A Gaussian field of variance 1, shape (size, size)."""
+    return noise.field(rng, _amplitudes(size))
 
 
 @cache
-def _colour(size: int) -> np.ndarray:
-    """What makes white noise of variance 1 such a field: shape (size, size // 2 + 1)."""
-    k = np.hypot(np.fft.fftfreq(size, 1 / size)[:, np.newaxis], np.arange(size // 2 + 1))
+def _amplitudes(size: int) -> np.ndarray:
+    """Of waves: they fall as k^-1.5; the mean has none."""
+    k = noise.wave_numbers(size)
     k[0, 0] = np.inf
-    amplitude = k**_TILT
-    twice = np.full(size // 2 + 1, 2.0)
-    twice[[0, -1]] = 1
-    return amplitude / np.sqrt((amplitude**2 * twice).sum() / size**2)
+    return noise.to_variance_1(k**_TILT)
 
 
 # -- storms ---------------------------------------------------------------------------------------

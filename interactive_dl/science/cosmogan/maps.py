@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interactive_dl.science import noise
 from interactive_dl.science.cosmogan.config import Config
 from interactive_dl.science.splits import SPLIT_START
 
@@ -63,22 +64,16 @@ def log_normal(rng: np.random.Generator, size: int, cutoff: float, amplitude: fl
     g is a Gaussian field of standard deviation ``amplitude`` with the power spectrum
     k^-2.2 exp(-(k / cutoff)^2), k in waves per map.
     """
-    filtered = np.fft.rfft2(rng.standard_normal((size, size))) * _colour(size, cutoff)
-    field = amplitude * np.fft.irfft2(filtered, (size, size))
+    field = amplitude * noise.field(rng, _amplitudes(size, cutoff))
     return np.exp(field - amplitude**2 / 2) - 1
 
 
 @cache
-def _colour(size: int, cutoff: float) -> np.ndarray:
-    """What makes white noise of variance 1 such a field of variance 1: (size, size // 2 + 1)."""
-    k = np.hypot(np.fft.fftfreq(size, 1 / size)[:, np.newaxis], np.arange(size // 2 + 1))
-    k[0, 0] = 1
-    amplitude = k**TILT * np.exp(-((k / cutoff) ** 2) / 2)
-    amplitude[0, 0] = 0
-    # the columns that rfft leaves out are mirror images of those between the first and the last
-    twice = np.full(size // 2 + 1, 2.0)
-    twice[[0, -1]] = 1
-    return amplitude / np.sqrt((amplitude**2 * twice).sum() / size**2)
+def _amplitudes(size: int, cutoff: float) -> np.ndarray:
+    """Of the waves of such a field of variance 1."""
+    k = noise.wave_numbers(size)
+    k[0, 0] = np.inf
+    return noise.to_variance_1(k**TILT * np.exp(-((k / cutoff) ** 2) / 2))
 
 
 def encode(kappa: np.ndarray) -> np.ndarray:

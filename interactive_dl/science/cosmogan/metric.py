@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interactive_dl.science import noise
+
 KAPPA_EDGES = np.concatenate([[-np.inf], np.linspace(-1.2, 4, 53), [np.inf]])
 THRESHOLDS = np.linspace(-0.6, 2, 14)
 
@@ -52,8 +54,7 @@ def power_spectrum(maps: np.ndarray) -> np.ndarray:
     """Mean power of the maps in rings of wave number 1, 2, ... size / 2: shape (size // 2,)."""
     size = maps.shape[-1]
     power = (np.abs(np.fft.rfft2(maps)) ** 2).mean(axis=0) / size**4
-    k = np.hypot(np.fft.fftfreq(size, 1 / size)[:, np.newaxis], np.arange(size // 2 + 1))
-    ring = np.rint(k).astype(np.int64)
+    ring = np.rint(noise.wave_numbers(size)).astype(np.int64)
     return np.array([power[ring == number].mean() for number in range(1, size // 2 + 1)])
 
 
