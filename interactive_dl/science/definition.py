@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 import numpy as np
 
 from interactive_dl.errors import UnknownSizeError
+from interactive_dl.science.config import Training
 from interactive_dl.science.training import fit
 
 if TYPE_CHECKING:
@@ -23,31 +24,7 @@ CONTROLS: tuple[Control, ...] = ("untrained", "shuffled", "constant")
 order, and the best answer that is the same for every sample."""
 
 
-class Config(Protocol):
-    """What every case's configuration, a frozen dataclass, has besides numbers of its own."""
-
-    @property
-    def learning_rate(self) -> float:
-        """For one rank."""
-        ...
-
-    @property
-    def warmup_epochs(self) -> float:
-        """Epochs until the rate scaled to all ranks is reached (weak scaling)."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Samples per step; of each rank where the scaling is weak."""
-        ...
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training samples."""
-        ...
-
-
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=Training)
 
 
 class Predictor(Protocol):

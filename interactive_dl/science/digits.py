@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interactive_dl import data
+from interactive_dl.science.config import Training
 from interactive_dl.science.definition import Bound, Case, Predictor, Published, predictions
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ VALIDATION = 360
 
 
 @dataclass(frozen=True)
-class Config:
-    """One training of the digits: the network's numbers, Adam's rate, batch and epochs."""
+class Config(Training):
+    """One training of the digits.
+
+    Attributes:
+        filters, dense, dropout: of the network, as ``build_model`` takes them.
+    """
 
     filters: int = 32
     dense: int = 64

@@ -11,11 +11,12 @@ import pytest
 from models import dense, loss
 
 from interactive_dl import data, science
+from interactive_dl.science.config import Training
 from interactive_dl.science.definition import Bound, predictions
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Training):
     learning_rate: float = 0.5
     warmup_epochs: float = 1
     batch_size: int = 8

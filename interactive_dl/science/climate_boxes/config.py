@@ -5,41 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interactive_dl.science.climate_boxes.frames import CHANNELS, KINDS
+from interactive_dl.science.config import Generated
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the climate boxes.
 
     Attributes:
         size: pixels in latitude and in longitude.
         channels: fields of a frame, some of ``frames.CHANNELS``.
         classes: what has boxes, some of ``frames.KINDS``; the others are there without.
-        train, val, test: numbers of frames.
         labelled: share of the training frames whose boxes may be used.
         filters: of the encoder's convolutions, each of which halves a frame.
         reconstruction: weight of the autoencoder's error in the loss; 0: no autoencoder.
         confidence: with less than this, what is found does not count.
-        learning_rate: Adam's, for one rank.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: frames per step; of each rank where the scaling is weak.
-        epochs: passes over the training frames.
     """
 
     size: int
     channels: tuple[str, ...]
     classes: tuple[str, ...]
-    train: int
-    val: int
-    test: int
     labelled: float
     filters: tuple[int, ...]
     reconstruction: float
     confidence: float
-    learning_rate: float
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
 
     def __post_init__(self) -> None:
         if self.size % self.cell:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from interactive_dl.science.config import Generated
+
 Network = Literal["tiramisu", "deeplab"]
 Loss = Literal["weighted", "weighted_mean", "mlperf", "sampled"]
 Decoder = Literal["bilinear", "deconv", "deconv1x"]
@@ -68,39 +70,27 @@ class DeepLab:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the climate masks.
 
     Attributes:
         height, width: pixels.
         channels: of the 16, the first few.
-        train, val, test: numbers of frames.
         network: which one, and how large.
         loss: ``weighted``, ``weighted_mean``, ``mlperf`` or ``sampled``; see ``losses``.
         frequencies: shares of the classes, of which the weights are made.
         sample_target: pixels of each class that count (``sampled``).
         optimizer: ``adam``, or ``larc``: Adam behind LARC's trust ratio.
-        learning_rate: for one rank.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: frames per step; of each rank where the scaling is weak.
-        epochs: passes over the training frames.
     """
 
     height: int
     width: int
     channels: int
-    train: int
-    val: int
-    test: int
     network: Tiramisu | DeepLab
     loss: Loss
     frequencies: tuple[float, float, float]
     sample_target: int
     optimizer: Literal["adam", "larc"]
-    learning_rate: float
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
 
     def __post_init__(self) -> None:
         if self.height % self.network.stride or self.width % self.network.stride:

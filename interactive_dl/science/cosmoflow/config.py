@@ -18,6 +18,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from interactive_dl.science.config import Generated
+
 Variant = Literal["cmu", "sc18", "mlperf"]
 
 
@@ -45,7 +47,7 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the CosmoFlow case.
 
     Attributes:
@@ -57,19 +59,14 @@ class Config:
         cells: along each side of it.
         side: of a sample, in cells; the universe is cut into (cells / side)^3 samples.
         order: of Lagrangian perturbation theory: 1 (Zel'dovich) or 2.
-        train, val, test: numbers of samples.
         centred: whether ``mlperf``'s logarithm is taken relative to that at mean density, without
             which 16^3 cells of 8 particles on average teach nothing (the published net has 1).
         conv: filters of the convolutions, in order.
         dense: units of the hidden dense layers.
         dropout: share of activations dropped there.
         optimizer: ``adam``, or ``sgd`` with momentum 0.9.
-        learning_rate: for one rank.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
         decay: ((epoch, factor), ...): from this epoch (from 0) on, the rate is this factor times
             what it was after the warm-up; factors do not multiply.
-        batch_size: samples per step.
-        epochs: passes over the training samples.
     """
 
     variant: Variant
@@ -80,19 +77,12 @@ class Config:
     cells: int
     side: int
     order: int
-    train: int
-    val: int
-    test: int
     centred: bool
     conv: tuple[int, ...]
     dense: tuple[int, ...]
     dropout: float
     optimizer: Literal["adam", "sgd"]
-    learning_rate: float
-    warmup_epochs: float
     decay: tuple[tuple[int, float], ...]
-    batch_size: int
-    epochs: int
 
     def __post_init__(self) -> None:
         if self.cells % self.side:

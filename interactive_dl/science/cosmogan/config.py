@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from interactive_dl.science.config import Generated
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the CosmoGAN case.
 
     Attributes:
@@ -15,32 +17,20 @@ class Config:
         amplitudes: standard deviations of the field's logarithm, of which each map has one. More
             than one makes the training conditional: the networks are told which.
         held_out: amplitudes of the test maps, between those trained on. Empty: the same ones.
-        train, val, test: numbers of maps.
         latent: random numbers from which a map is generated.
         generator: filters of its layers, from the coarsest.
         discriminator: filters of its convolutions, from the finest.
         flip: probability that a step takes real maps for generated ones and the reverse.
-        learning_rate: both Adams', for one rank.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: maps per step.
-        epochs: passes over the training maps.
     """
 
     size: int
     cutoff: float
     amplitudes: tuple[float, ...]
     held_out: tuple[float, ...]
-    train: int
-    val: int
-    test: int
     latent: int
     generator: tuple[int, ...]
     discriminator: tuple[int, ...]
     flip: float
-    learning_rate: float
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
 
     def __post_init__(self) -> None:
         halved = 2 ** max(len(self.generator), len(self.discriminator))

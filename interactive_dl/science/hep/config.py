@@ -5,40 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from interactive_dl.science.config import Generated
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the HEP case.
 
     Attributes:
         size: pixels in eta and in phi.
-        train, val, test: numbers of events.
         filters: of each convolution; they never grow.
         dropout: share of the activations dropped after each pooling.
         optimizer: ``sgd`` with ``momentum`` (the paper's), or ``adam`` (the benchmark's).
         momentum: of SGD; with groups that train asynchronously the paper takes 0, 0.4 or 0.7.
-        learning_rate: for one rank.
         bias_rate: by how much the biases' learning rate is higher.
         weight_decay: of the kernels; biases are not decayed.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: samples per step; of each rank where the scaling is weak.
-        epochs: passes over the training events.
     """
 
     size: int
-    train: int
-    val: int
-    test: int
     filters: int
     dropout: float
     optimizer: Literal["sgd", "adam"]
     momentum: float
-    learning_rate: float
     bias_rate: float
     weight_decay: float
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

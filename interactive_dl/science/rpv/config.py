@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from interactive_dl.science.config import Generated
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(Generated):
     """One training of the RPV case.
 
     Attributes:
         size: pixels in eta and in phi.
-        train, val, test: numbers of events.
         conv, dense, dropout, strides: of the network, as ``build_model`` takes them.
-        learning_rate: Adam's, for one rank.
-        warmup_epochs: over which the rate scaled to all ranks is reached.
-        batch_size: samples per step; of each rank where the scaling is weak.
-        epochs: passes over the training events.
     """
 
     size: int
-    train: int
-    val: int
-    test: int
     conv: tuple[int, ...]
     dense: int
     dropout: float
-    learning_rate: float
-    warmup_epochs: int
-    batch_size: int
-    epochs: int
     strides: tuple[int, ...] | None = None
 
     @property

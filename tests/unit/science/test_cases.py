@@ -15,6 +15,7 @@ import pytest
 from interactive_dl import data, science
 from interactive_dl.errors import UnknownCaseError, UnknownSizeError
 from interactive_dl.science import cache
+from interactive_dl.science.config import Training
 from interactive_dl.science.definition import Bound, Constant, commonest, missed, predictions
 from interactive_dl.science.training import with_shuffled_labels
 
@@ -23,7 +24,7 @@ PUBLISHED = [(case, size) for case in science.cases() for size in case.parameter
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Training):
     samples: int = 4
     learning_rate: float = 0.1
     warmup_epochs: float = 0

@@ -1,0 +1,35 @@
+"""What the configurations of all cases have; each case adds what its network and its data need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained.
+
+    Attributes:
+        learning_rate: for one rank.
+        warmup_epochs: over which the rate scaled to all ranks is reached (weak scaling).
+        batch_size: samples per step; of each rank where the scaling is weak.
+        epochs: passes over the training samples.
+    """
+
+    learning_rate: float
+    warmup_epochs: float
+    batch_size: int
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated(Training):
+    """And on how many samples of a generator's, or of the original's files.
+
+    Attributes:
+        train, val, test: numbers of samples.
+    """
+
+    train: int
+    val: int
+    test: int
