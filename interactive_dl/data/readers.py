@@ -83,8 +83,11 @@ class _Reader:
 
     def begin(self, pickled: bytes) -> None:
         """Tell it how to read."""
-        self._connection.send(sys.path)
-        self._connection.send_bytes(pickled)
+        try:
+            self._connection.send(sys.path)
+            self._connection.send_bytes(pickled)
+        except ConnectionError as error:
+            raise self._death() from error
 
     def ask(self, indices: np.ndarray) -> None:
         """Have it read a batch, without waiting."""

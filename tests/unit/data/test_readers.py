@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,15 @@ def test_an_error_of_a_reader_rises_where_the_batch_is_due(hdf5: data.Dataset) -
         seen.extend(y.tolist() for _, y in batches)
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert "in decode" in caught.value.__notes__[0]
+
+
+def test_a_reader_that_cannot_begin_is_told_as_one_that_died(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    much = data.from_arrays(np.zeros(4_000_000), np.zeros(4_000_000))
+    with pytest.raises(DataError, match=r"ended by exit code 1"):
+        list(much.shard().batch(4, readers=1))
 
 
 def test_what_cannot_be_shared_is_refused(hdf5: data.Dataset) -> None:
