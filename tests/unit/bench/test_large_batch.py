@@ -16,6 +16,7 @@ import pytest
 
 from interactive_dl.bench import large_batch
 from interactive_dl.bench.large_batch import METHODS, PROBLEMS, RULES, Outcome
+from interactive_dl.bench.large_batch.__main__ import main
 
 DIGITS = PROBLEMS["digits"]
 
@@ -172,9 +173,9 @@ class Fit:
     train: Any
     options: dict[str, Any]
 
-    def is_left_after(self, **logs: float) -> bool:
-        """Whether the training ends behind an epoch with these metrics."""
-        self.model.stop_training = False
+    def is_left_after(self, *, is_stopped: bool = False, **logs: float) -> bool:
+        """Whether the training ends behind an epoch with these metrics, or one that was stopped."""
+        self.model.stop_training = is_stopped
         for callback in self.options["callbacks"]:
             callback.on_epoch_end(0, logs)
         return bool(self.model.stop_training)
@@ -202,7 +203,7 @@ def test_a_trial_has_the_batch_the_rate_and_the_warm_up_of_its_method(
     assert len(x) == 16 * DIGITS.config.batch_size == 128
     assert type(trial.optimizer) is keras.optimizers.SGD
     assert float(trial.optimizer.learning_rate) == pytest.approx(16 * DIGITS.rates["SGD"])
-    assert trial.asked["warmup_epochs"] == DIGITS.warmup_epochs
+    assert trial.asked["warmup_epochs"] == DIGITS.config.warmup_epochs == 1
     assert trial.asked["warmup_start"] == pytest.approx(1 / 16)
     assert called.options["epochs"] == DIGITS.config.epochs
     plain = Trial(folder, factor=16, optimizer="SGD", rule="linear")
@@ -243,3 +244,25 @@ def test_a_trial_leaves_at_the_target_or_where_nothing_can_come(
     assert not called.is_left_after(loss=0.1, val_accuracy=0.96)
     assert called.is_left_after(loss=0.1, val_accuracy=0.97)
     assert called.is_left_after(loss=math.nan, val_accuracy=0.1)
+
+
+def test_a_trial_that_was_stopped_does_not_go_on(fit: Callable[[Trial], Fit], folder: Path) -> None:
+    called = fit(Trial(folder, factor=1, optimizer="SGD"))
+    assert called.is_left_after(is_stopped=True, loss=0.1, val_accuracy=0.5)
+
+
+def test_engines_that_cannot_share_a_batch_are_refused(
+    fit: Callable[[Trial], Fit], folder: Path
+) -> None:
+    trial = Trial(folder, factor=4, optimizer="SGD")
+    trial.group = Rank(size=3)  # type: ignore[misc]
+    with pytest.raises(ValueError, match=r"evenly, but got \(batch=32, engines=3\)"):
+        fit(trial)
+
+
+def test_an_unknown_case_is_answered_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["digit"])
+    assert "has the cases digits, rpv, but got 'digit'" in capsys.readouterr().err
