@@ -50,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--cluster",
         nargs="*",
-        metavar="OPTION=VALUE",
-        help="look at the compute nodes that Slurm gives for these options of a request",
+        metavar="WORD",
+        help="look at the machines of a cluster: `slurm` (the default) or `ssh`, and options of a"
+        " request, such as: nodes=2 partition=debug, or: ssh hosts=n1,n2:4",
     )
     doctor.set_defaults(run=_doctor)
 
@@ -135,9 +136,25 @@ def _doctor(chosen: argparse.Namespace) -> int:
     if chosen.cluster is None:
         report = interactive_dl.doctor()
     else:
-        report = interactive_dl.Cluster("slurm", **_options(chosen.cluster)).doctor()
+        where, options = _request(chosen.cluster)
+        report = interactive_dl.Cluster(where, **options).doctor()
     print(report.json() if chosen.json else report)
     return 0 if report.ok else 1
+
+
+def _request(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """``ssh hosts=n1,n2:4``: where engines would run, and what is asked for.
+
+    A hostfile has a slash in its path: ``hosts=./hostfile``.
+    """
+    where = "slurm"
+    if words and "=" not in words[0]:
+        where, *words = words
+    options = _options(words)
+    hosts = options.get("hosts")
+    if isinstance(hosts, str) and "/" not in hosts:
+        options["hosts"] = hosts.split(",")
+    return where, options
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:

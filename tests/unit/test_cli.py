@@ -64,6 +64,30 @@ def test_a_failed_check_ends_with_exit_code_1(
     assert json.loads(capsys.readouterr().out)["checks"][0]["fix"] == "put in"
 
 
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        ([], ("slurm", {})),
+        (["nodes=2"], ("slurm", {"nodes": 2})),
+        (["slurm", "nodes=2"], ("slurm", {"nodes": 2})),
+        (["ssh"], ("ssh", {})),
+        (["ssh", "hosts=n1"], ("ssh", {"hosts": ["n1"]})),
+        (
+            ["ssh", "hosts=n1,n2:4", "interface=ib0"],
+            ("ssh", {"hosts": ["n1", "n2:4"], "interface": "ib0"}),
+        ),
+        (["ssh", 'hosts=["n1"]'], ("ssh", {"hosts": ["n1"]})),
+        (["ssh", "hosts=./hostfile"], ("ssh", {"hosts": "./hostfile"})),
+    ],
+)
+def test_the_doctor_is_told_where_engines_would_run_and_what_is_asked(
+    words: list[str], request_: tuple[str, object]
+) -> None:
+    assert (
+        cli._request(cli.parser().parse_args(["doctor", "--cluster", *words]).cluster) == request_
+    )
+
+
 def test_options_of_a_request_are_words_numbers_or_lists() -> None:
     words = ["nodes=2", "partition=debug", "mem_gb=1.5", 'setup=["module load cuda"]', 'qos="long"']
     assert cli._options(words) == {

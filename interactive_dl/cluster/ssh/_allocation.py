@@ -24,13 +24,13 @@ from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
 from interactive_dl.cluster._variables import environment_of, ipyparallel_variables
 from interactive_dl.cluster.environment import mpi_environment, mpiexec_arguments
+from interactive_dl.cluster.examination._sight import Sight
 from interactive_dl.cluster.slurm import commands, profile, worlds
 from interactive_dl.cluster.slurm.worlds import World
 from interactive_dl.cluster.ssh._connection import address_towards, ssh_words
-from interactive_dl.cluster.ssh._looking import look_at, report
+from interactive_dl.cluster.ssh._looking import look_at
 from interactive_dl.cluster.ssh._script import ON_HOST, host_script
 from interactive_dl.cluster.ssh.each import each_command
-from interactive_dl.cluster.ssh.host._look import Facts
 from interactive_dl.cluster.ssh.request import request_of
 from interactive_dl.cluster.ssh.steward import script_of, steward_command
 from interactive_dl.errors import AllocationError, RequestError, UnfitHostsError
@@ -62,7 +62,7 @@ class SSHAllocation:
         self._places = places
         self._options = options
         self._request = request_of(options.request)
-        self._facts: Mapping[str, Facts] = {}
+        self._facts: Mapping[str, Sight] = {}
         self._steward: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self.outcome: State | None = None
@@ -93,12 +93,9 @@ class SSHAllocation:
         )
 
     async def examine(self) -> Report:
-        from interactive_dl.cluster._doctor import Report, doctor
+        from interactive_dl.cluster.ssh._examination import examine
 
-        ipython = self._places.ipython_folder
-        hosts = await asyncio.to_thread(report, self._request, self.address, ipython)
-        here = await asyncio.to_thread(doctor, self._options.environment)
-        return Report((*hosts, *here.checks))
+        return await examine(self._places.ipython_folder, self._options)
 
     def check(self) -> None:
         self.outcome = None
@@ -123,20 +120,12 @@ class SSHAllocation:
     async def start_engines(
         self, launched: ipyparallel.Cluster | None, described: Description
     ) -> Description:
-        script = script_of(self._places)
-        script.touch(mode=0o600)
-        script.write_text(self._script())
+        script = self._write_script()
         command = [*self._starter(script), *engine_command(self._places.folder)]
-        environment = {
-            **commands.exported(os.environ),
-            **environment_of(self._places, self._options),
-            **self._on_interface(),
-            **daemon_variables(self._request.ssh_options, script),
-        }
         with self._places.engines_log.open("wb") as log:
             self._steward = subprocess.Popen(
                 steward_command(self._places.folder, command),
-                env=environment,
+                env=self._starters_environment(script),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -145,10 +134,29 @@ class SSHAllocation:
         self._pid = self._steward.pid
         return replace(described, mpiexec_pid=self._pid)
 
+    def _write_script(self) -> Path:
+        """What a host's shell does first, in a file that all of them see."""
+        script = script_of(self._places)
+        script.touch(mode=0o600)
+        script.write_text(self._script())
+        return script
+
+    def _starters_environment(self, script: Path) -> dict[str, str]:
+        """Variables of what starts engines, on this host."""
+        return {
+            **commands.exported(os.environ),
+            **environment_of(self._places, self._options),
+            **self._on_interface(),
+            **daemon_variables(self._request.ssh_options, script),
+        }
+
     def _starter(self, script: Path) -> tuple[str, ...]:
         """The command that starts engines, up to their own words."""
         if not self._has_mpi:
             return each_command(self._request.engines, script, self._request.ssh_options)
+        return self._mpiexec(script)
+
+    def _mpiexec(self, script: Path) -> tuple[str, ...]:
         mpiexec = mpiexec_arguments(
             self._request.engines,
             bind=self._options.binding == "core",

@@ -8,26 +8,49 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import join
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from interactive_dl.cluster._doctor_checks import Check
-from interactive_dl.cluster.slurm.preflight._line import Listener
+from interactive_dl.cluster.examination._line import Listener
+from interactive_dl.cluster.examination._sight import Sight
 from interactive_dl.cluster.ssh._connection import Problem, explained, ssh_words
 from interactive_dl.cluster.ssh._script import host_script
-from interactive_dl.cluster.ssh.host import SIGN, TOKEN, look_command
-from interactive_dl.cluster.ssh.host._look import Facts
+from interactive_dl.cluster.ssh.host import SIGN, TOKEN, Part, look_command
 from interactive_dl.cluster.ssh.request import Request
 from interactive_dl.errors import UnfitHostsError
 
+if TYPE_CHECKING:
+    from interactive_dl.cluster.examination._facts import NodeFacts
+
 _AT_ONCE = 64
 _LOOK_S = 30.0
+_EXAMINE_S = 60.0
+
+_Seen = TypeVar("_Seen", bound=Sight)
 
 
-def look_at(request: Request, address: str, ipython: Path) -> Mapping[str, Facts]:
+@dataclass(frozen=True)
+class _Question(Generic[_Seen]):
+    """What hosts are asked.
+
+    Attributes:
+        part: of the program on a host that answers.
+        facts: what it answers with.
+        timeout_s: how long it may take.
+        environment: variables that it gets.
+    """
+
+    part: Part
+    facts: type[_Seen]
+    timeout_s: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def look_at(request: Request, address: str, ipython: Path) -> Mapping[str, Sight]:
     """What each host sees, by its name.
 
     Args:
@@ -46,26 +69,31 @@ def look_at(request: Request, address: str, ipython: Path) -> Mapping[str, Facts
             "Engines run on hosts that ssh reaches without asking, and that share files with this"
             f" one, but {len(problems)} of {len(seen)} cannot be used:{listed}"
         )
-    return {host: facts for host, facts in seen.items() if isinstance(facts, Facts)}
+    return {host: sight for host, sight in seen.items() if isinstance(sight, Sight)}
 
 
-def report(request: Request, address: str, ipython: Path) -> tuple[Check, ...]:
-    """The same as findings, one for each host."""
-    seen = ask_all(request, address, ipython)
-    problems = found_wrong(seen, address, ipython)
-    fit = Check("", True, f"reaches this host at {address}, and shares its files")
-    return tuple(
-        replace(_failed(problems[host]) if host in problems else fit, name=f"host {host}")
-        for host in seen
-    )
-
-
-def _failed(problem: Problem) -> Check:
-    return Check("", False, "cannot be used", problem.cause, problem.fix)
-
-
-def ask_all(request: Request, address: str, ipython: Path) -> dict[str, Facts | Problem]:
+def ask_all(request: Request, address: str, ipython: Path) -> dict[str, Sight | Problem]:
     """What each host sees, or why it could not be asked."""
+    return _ask(request, address, ipython, _Question("look", Sight, _LOOK_S))
+
+
+def examine_all(
+    request: Request, address: str, ipython: Path, environment: Mapping[str, str]
+) -> dict[str, NodeFacts | Problem]:
+    """And what it has; with variables of the engines."""
+    from interactive_dl.cluster.examination._facts import NodeFacts
+
+    question = _Question("examine", NodeFacts, _EXAMINE_S, environment)
+    told = _ask(request, address, ipython, question)
+    return {
+        host: one if isinstance(one, Problem) else msgspec.structs.replace(one, node=host)
+        for host, one in told.items()
+    }
+
+
+def _ask(
+    request: Request, address: str, ipython: Path, question: _Question[_Seen]
+) -> dict[str, _Seen | Problem]:
     token = secrets.token_hex(8)
     ipython.mkdir(parents=True, exist_ok=True)
     with (
@@ -75,15 +103,15 @@ def ask_all(request: Request, address: str, ipython: Path) -> dict[str, Facts | 
     ):
         mark.write(token)
         mark.flush()
-        words = look_command(Path(mark.name), address, listener.port)
-        script = _script(request, words, token)
+        words = look_command(question.part, Path(mark.name), address, listener.port)
+        script = _script(request, words, {**question.environment, TOKEN: token})
         names = tuple(request.slots)
-        told = lookers.map(lambda host: _look(host, request.ssh_options, script), names)
+        told = lookers.map(lambda host: _look(host, request.ssh_options, script, question), names)
         return dict(zip(names, told, strict=True))
 
 
 def found_wrong(
-    seen: Mapping[str, Facts | Problem], address: str, ipython: Path
+    seen: Mapping[str, Sight | Problem], address: str, ipython: Path
 ) -> dict[str, Problem]:
     """What is wrong with each host that cannot be used.
 
@@ -92,43 +120,48 @@ def found_wrong(
         address: of this host.
         ipython: the folder that they must share.
     """
-    problems, machines = dict[str, Problem](), dict[str, str]()
-    for host, facts in seen.items():
-        if isinstance(facts, Problem):
-            problems[host] = facts
-        elif facts.unreached:
+    problems = {host: one for host, one in seen.items() if isinstance(one, Problem)}
+    answered = {host: one for host, one in seen.items() if isinstance(one, Sight)}
+    for host, sight in answered.items():
+        if sight.unreached:
             problems[host] = Problem(
-                f"it does not reach this host at {address} ({facts.unreached})",
+                f"it does not reach this host at {address} ({sight.unreached})",
                 "ip -br address, and then idl.Cluster('ssh', interface='eth0', ...) with the name"
                 " of the network interface that leads to the hosts",
             )
-        elif not facts.has_mark:
+        elif not sight.has_mark:
             problems[host] = Problem(
                 f"it does not see {ipython}: keys and logs lie there",
                 "export IPYTHONDIR=FOLDER, one of a file system that all hosts share",
             )
-        elif facts.machine in machines:
-            other = machines[facts.machine]
+    return named_twice(answered) | problems
+
+
+def named_twice(seen: Mapping[str, Sight]) -> dict[str, Problem]:
+    """What is wrong with each host that is one before it, under another name."""
+    problems, machines = dict[str, Problem](), dict[str, str]()
+    for host, sight in seen.items():
+        if (other := machines.setdefault(sight.machine, host)) != host:
             problems[host] = Problem(
                 f"it is the same host as {other}, and is named once, with the number of engines",
                 f"idl.Cluster('ssh', hosts=['{other}:2', ...])",
             )
-        else:
-            machines[facts.machine] = host
     return problems
 
 
-def _script(request: Request, words: Sequence[str], token: str) -> str:
+def _script(request: Request, words: Sequence[str], environment: Mapping[str, str]) -> str:
     return host_script(
         setup=request.setup,
         folder=Path.cwd(),
         interpreter=Path(sys.executable),
-        environment={TOKEN: token},
+        environment=environment,
         last=f"exec {join(words)}",
     )
 
 
-def _look(host: str, options: Sequence[str], script: str) -> Facts | Problem:
+def _look(
+    host: str, options: Sequence[str], script: str, question: _Question[_Seen]
+) -> _Seen | Problem:
     """What a host sees, or why it could not be asked."""
     try:
         # As input: a command line could be read by everybody.
@@ -137,16 +170,16 @@ def _look(host: str, options: Sequence[str], script: str) -> Facts | Problem:
             input=script,
             capture_output=True,
             text=True,
-            timeout=_LOOK_S,
+            timeout=question.timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return Problem(
-            f"it said nothing for {_LOOK_S:g} s",
+            f"it said nothing for {question.timeout_s:g} s",
             f"ssh {host}, and look at the lines of setup=[...], and at what its shell does first",
         )
     lines = [line for line in done.stdout.splitlines() if line.startswith(SIGN)]
     if done.returncode == 0 and lines:
-        return msgspec.json.decode(lines[-1].removeprefix(SIGN), type=Facts)
+        return msgspec.json.decode(lines[-1].removeprefix(SIGN), type=question.facts)
     said = done.stderr or done.stdout
     return explained(host, done.returncode, said, sys.executable, str(Path.cwd()))

@@ -11,6 +11,8 @@ import pytest
 
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
+from interactive_dl.cluster.examination import _sight
+from interactive_dl.cluster.examination._sight import Sight
 from interactive_dl.cluster.ssh import _connection, each
 from interactive_dl.cluster.ssh._allocation import SSHAllocation, daemon_variables
 from interactive_dl.cluster.ssh._connection import (
@@ -21,9 +23,8 @@ from interactive_dl.cluster.ssh._connection import (
 )
 from interactive_dl.cluster.ssh._looking import _script, found_wrong
 from interactive_dl.cluster.ssh._script import NO_FOLDER, NO_INTERPRETER, host_script
-from interactive_dl.cluster.ssh.host import TOKEN, _look, look_command
+from interactive_dl.cluster.ssh.host import TOKEN, look_command
 from interactive_dl.cluster.ssh.host.__main__ import main
-from interactive_dl.cluster.ssh.host._look import Facts
 from interactive_dl.cluster.ssh.request import request_of
 from interactive_dl.errors import RequestError
 
@@ -154,35 +155,36 @@ def test_an_engine_without_mpi_that_ends_does_not_end_the_others(
 def test_no_command_line_shows_the_word_that_a_looker_must_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = look_command(tmp_path / "mark", "127.0.0.1", 9)
-    assert _script(request_of({"hosts": ["n1"]}), words, "secret").count("secret") == 1
-    assert f"export {TOKEN}=secret" in _script(request_of({"hosts": ["n1"]}), words, "secret")
+    words = look_command("look", tmp_path / "mark", "127.0.0.1", 9)
+    script = _script(request_of({"hosts": ["n1"]}), words, {TOKEN: "secret"})
+    assert script.count("secret") == 1
+    assert f"export {TOKEN}=secret" in script
     (tmp_path / "mark").write_text("secret")
     monkeypatch.setenv(TOKEN, "secret")
-    monkeypatch.setattr(_look, "_CALL_S", 0.05)
+    monkeypatch.setattr(_sight, "_CALL_S", 0.05)
     main(words[3:])
     assert '"has_mark":true' in capsys.readouterr().out
 
 
-def _facts(machine: str = "n1 b", *, has_mark: bool = True, unreached: str = "") -> Facts:
-    return Facts(machine, 4, has_mark, unreached)
+def _sees(machine: str = "n1 b", *, has_mark: bool = True, unreached: str = "") -> Sight:
+    return Sight(machine=machine, cores=4, has_mark=has_mark, unreached=unreached)
 
 
 def test_fit_hosts_have_nothing_wrong() -> None:
-    seen = {"n1": _facts("n1 b"), "n2": _facts("n2 b")}
+    seen = {"n1": _sees("n1 b"), "n2": _sees("n2 b")}
     assert found_wrong(seen, "10.0.0.1", Path("/i")) == {}
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("sight", "told"),
     [
         (Problem("ssh says: no", "this"), "ssh says: no. Type: this"),
-        (_facts(unreached="no reply"), "does not reach this host at 10.0.0.1 (no reply)"),
-        (_facts(has_mark=False), "does not see /i: keys"),
-        (_facts("n1 b"), "the same host as n1, and is named once"),
+        (_sees(unreached="no reply"), "does not reach this host at 10.0.0.1 (no reply)"),
+        (_sees(has_mark=False), "does not see /i: keys"),
+        (_sees("n1 b"), "the same host as n1, and is named once"),
     ],
 )
-def test_what_is_wrong_with_a_host_is_told(facts: Facts | Problem, told: str) -> None:
-    found = found_wrong({"n1": _facts("n1 b"), "n2": facts}, "10.0.0.1", Path("/i"))
+def test_what_is_wrong_with_a_host_is_told(sight: Sight | Problem, told: str) -> None:
+    found = found_wrong({"n1": _sees("n1 b"), "n2": sight}, "10.0.0.1", Path("/i"))
     assert list(found) == ["n2"]
     assert told in str(found["n2"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,24 +11,23 @@ from pathlib import Path
 
 import msgspec
 
-from interactive_dl.cluster import _doctor_probes as probes
-from interactive_dl.cluster.slurm import commands, preflight
-from interactive_dl.cluster.slurm.preflight._facts import (
+from interactive_dl.cluster.examination._facts import (
+    PROBE,
     Ended,
-    Folder,
-    JobFacts,
-    Kind,
     NodeFacts,
-    Question,
-    ipv4_addresses,
+    ended,
+    endless,
+    node_facts,
 )
-from interactive_dl.cluster.slurm.preflight._line import Caller
+from interactive_dl.cluster.examination._line import Caller, Kind
+from interactive_dl.cluster.examination._sight import Target
+from interactive_dl.cluster.slurm import commands, preflight
+from interactive_dl.cluster.slurm.preflight._facts import Folder, JobFacts, Question
 from interactive_dl.cluster.slurm.script import SCRATCH
 
 _CALL_S = 3.0
 _NODES_S = 60
 _RANKS_S = 90
-_PROBE = (sys.executable, "-m", "interactive_dl.engine.probe")
 
 
 def main(words: Sequence[str]) -> None:
@@ -44,27 +42,9 @@ def main(words: Sequence[str]) -> None:
 
 def node(question: Question, folder: Folder) -> NodeFacts:
     """What this node sees."""
-    unreached, round_trip_s, ahead_s = "", 0.0, 0.0
-    caller = Caller(question.address, question.port, question.token, _CALL_S)
-    try:
-        round_trip_s, ahead_s = caller.clock()
-    except TimeoutError as error:
-        unreached = str(error)
-    caller.close()
-    mpi = probes.ask("mpi", {})
-    shm = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else None
-    return NodeFacts(
-        node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
-        unreached=unreached,
-        round_trip_s=round_trip_s,
-        ahead_s=ahead_s,
-        has_mark=folder.has_mark(question.token),
-        python=".".join(map(str, sys.version_info[:3])),
-        packages=probes.package_versions(),
-        mpi=(mpi.facts or {}).get("library", ""),
-        mpiexec=probes.mpiexec(os.environ).version,
-        addresses=ipv4_addresses(),
-        shm_free_bytes=shm,
+    return node_facts(
+        os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        Target(folder.mark, question.address, question.port, question.token),
     )
 
 
@@ -75,8 +55,8 @@ def first(question: Question, path: str, encoded: str) -> JobFacts:
     look = [sys.executable, "-m", preflight.__name__, "node", path, encoded]
     told = JobFacts(
         nodes=_run([*on_each, *look], _NODES_S),
-        world=_run([*question.start, *_PROBE, "nodes"], _RANKS_S),
-        plain=_run([*srun, f"--ntasks={question.engines}", *_PROBE, "size"], _RANKS_S),
+        world=_run([*question.start, *PROBE, "nodes"], _RANKS_S),
+        plain=_run([*srun, f"--ntasks={question.engines}", *PROBE, "size"], _RANKS_S),
         plug_ins=commands.plug_ins(),
     )
     # Whoever gets the answer cancels the job.
@@ -95,12 +75,8 @@ def _run(words: Sequence[str], timeout_s: float) -> Ended:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Ended((), f"no end within {timeout_s:g} s")
-    lines = tuple(line for line in done.stdout.splitlines() if line.startswith("{"))
-    if done.returncode == 0:
-        return Ended(lines)
-    said = " ".join((done.stderr or done.stdout).split())
-    return Ended(lines, f"exit code {done.returncode}: {said[:600] or 'it printed nothing'}")
+        return endless(timeout_s)
+    return ended(done.returncode, done.stdout, done.stderr)
 
 
 def _answer(question: Question, folder: Folder, kind: Kind, facts: msgspec.Struct) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from interactive_dl.cluster import _doctor_probes as probes
 from interactive_dl.cluster._description import Description, Options
 from interactive_dl.cluster._doctor import Report
 from interactive_dl.cluster._doctor_checks import Check
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster._values import State
+from interactive_dl.cluster.examination._facts import here
+from interactive_dl.cluster.examination._line import Listener
 from interactive_dl.cluster.slurm import jobs
 from interactive_dl.cluster.slurm._allocation import SlurmAllocation
 from interactive_dl.cluster.slurm.launchers import launcher
@@ -28,9 +29,7 @@ from interactive_dl.cluster.slurm.preflight._facts import (
     JobFacts,
     Question,
     by_node,
-    ipv4_addresses,
 )
-from interactive_dl.cluster.slurm.preflight._line import Listener
 from interactive_dl.errors import AllocationError
 from interactive_dl.telemetry import exits
 
@@ -112,15 +111,8 @@ async def _see(
         if look.is_over() or time.monotonic() > until_s:
             break
         await asyncio.sleep(_POLL_S)
-    here = _findings.Here(
-        host=host,
-        address=look.address,
-        folder=str(places.folder),
-        python=".".join(map(str, sys.version_info[:3])),
-        packages=probes.package_versions(),
-        addresses=ipv4_addresses(),
-    )
+    seen_from = here(look.address, places.folder)
     nodes = by_node([*folder.answers("node"), *listener.answers("node")])
     told = msgspec.json.decode(job[0], type=JobFacts) if job else None
     ended = "" if look.outcome is None else look.outcome.reason
-    return Report(_findings.checks(here, look.question, nodes, told, ended))
+    return Report(_findings.checks(seen_from, look.question, nodes, told, ended))

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from interactive_dl.cluster._doctor_checks import Check
-from interactive_dl.cluster.slurm.preflight._facts import Ended, JobFacts, NodeFacts, Question
-from interactive_dl.cluster.slurm.preflight._findings import Here, checks
+from interactive_dl.cluster.examination._facts import Ended, Here, NodeFacts
+from interactive_dl.cluster.slurm.preflight._facts import JobFacts, Question
+from interactive_dl.cluster.slurm.preflight._findings import checks
 
 OPEN_MPI = "Open MPI v5.0.11"
 PACKAGES = {"keras": "3.12.0", "mpi4py": "4.1.1"}
@@ -28,17 +29,19 @@ BY_SLURM = msgspec.structs.replace(ASKED, launcher="srun:pmix", start=("srun",))
 
 def node(name: str, **other: Any) -> NodeFacts:
     seen = NodeFacts(
-        name,
-        "",
-        2e-4,
-        0.001,
-        True,
-        "3.11.7",
-        PACKAGES,
-        OPEN_MPI,
-        f"mpiexec ({OPEN_MPI})",
-        {"lo": "127.0.0.1", "eth0": "10.77.0.11"},
-        2**30,
+        machine=f"{name} boot",
+        cores=4,
+        has_mark=True,
+        unreached="",
+        node=name,
+        round_trip_s=2e-4,
+        ahead_s=0.001,
+        python="3.11.7",
+        packages=PACKAGES,
+        mpi=OPEN_MPI,
+        mpiexec=f"mpiexec ({OPEN_MPI})",
+        addresses={"lo": "127.0.0.1", "eth0": "10.77.0.11"},
+        shm_free_bytes=2**30,
     )
     return msgspec.structs.replace(seen, **other)
 

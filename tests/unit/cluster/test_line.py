@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zmq
 
-from interactive_dl.cluster.slurm.preflight._line import Caller, Listener
+from interactive_dl.cluster.examination._line import Caller, Listener
 
 
 def test_a_stranger_who_sends_two_frames_does_not_end_the_line() -> None:

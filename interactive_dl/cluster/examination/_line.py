@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Literal
 
 import msgspec
 import zmq
 
-from interactive_dl.cluster.slurm.preflight._facts import Kind
+Kind = Literal["node", "job"]
+"""Of an answer: what a node sees, or what its job came to."""
 
 _POLL_MS = 100
 _EXCHANGES = 5
