@@ -152,7 +152,8 @@ def _free_engine(client: Client, living: tuple[int, ...]) -> int:
             return engine
     raise HealError(
         f"A free engine starts the replacements of dead ones, but {list(living)} are all busy. Type"
-        " cluster.heal(wait_for_busy=False) again when one of them is free."
+        " cluster.heal(wait_for_busy=False) again when one of them is free. A training that goes on"
+        " takes new engines in with run.grow()."
     )
 
 

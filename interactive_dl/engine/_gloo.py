@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from interactive_dl.engine._mesh import Mesh
+from interactive_dl.engine._post import Post
 from interactive_dl.engine._store import Store
 from interactive_dl.errors import GroupError, PeerFailedError, RecorderUnreachableError
 from interactive_dl.telemetry import exits
@@ -101,6 +102,10 @@ class GlooWorld:
 
     def talk(self) -> GlooTalk:
         return GlooTalk(self, _TOPIC)
+
+    def mail(self) -> Post:
+        """As ``World`` says: the mesh reaches nobody before its birth."""
+        return Post(self.folder, self.my_id)
 
     def connect(self, members: tuple[int, ...], tag: str) -> GlooLinks:
         self.mesh.discard_old()

@@ -11,24 +11,21 @@ import os
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interactive_dl.engine import _program, group, world
-from interactive_dl.engine._growth import (
-    Admission,
-    Invitation,
-    Ready,
-    channel,
-    share_invitation,
-)
-from interactive_dl.engine._mpi import MpiWorld
+from interactive_dl.engine import _inviting, _program, group, world
+from interactive_dl.engine._growth import Admission
+from interactive_dl.engine._inviting import Invitation, Ready
+from interactive_dl.engine._links import World
 from interactive_dl.errors import PeerFailedError, TrainingError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_POLL_S = 0.005
+_POLL_S = 0.01
 
 
 @dataclass
@@ -39,15 +36,15 @@ class _Guest:
     """
 
     invitation: Invitation | None = None
-    hosts: list[str] = field(default_factory=list)
+    hosts: tuple[str, ...] = ()
 
 
 _GUEST = _Guest()
 
 
-def receive_invitation(here: MpiWorld) -> Invitation:
+def receive_invitation(here: World, folder: Path) -> Invitation:
     """Hear what this engine is to join; it has just entered its world."""
-    invitation, _GUEST.hosts = share_invitation(here, None)
+    invitation, _GUEST.hosts = _inviting.hear(here, folder)
     return invitation
 
 
@@ -87,9 +84,9 @@ def join(model: Any, context: Any, live: Any) -> None:
     """
     from interactive_dl.engine import _admission
 
-    _say(Ready() if live is not None else Ready("its fit has no engine.callbacks(...)"))
+    members = _say(Ready() if live is not None else Ready("its fit has no engine.callbacks(...)"))
     try:
-        admission = _await_admission()
+        admission = _await_admission(members)
         if not admission.group:
             group.leave()
             raise TrainingError(f"This engine has not joined the training: {admission.reason}")
@@ -101,22 +98,26 @@ def join(model: Any, context: Any, live: Any) -> None:
         os._exit(1)
 
 
-def _say(ready: Ready) -> None:
-    """Tell the members; whatever comes of it, this engine is invited no more."""
+def _say(ready: Ready) -> tuple[int, ...]:
+    """Tell the members; whatever comes of it, this engine is invited no more.
+
+    Returns:
+        The members' ids.
+    """
     assert _GUEST.invitation is not None
-    talk = channel()
-    for engine in _GUEST.invitation.group:
-        if engine != talk.me:
-            talk.say(engine, ready)
+    mail, members = world.current().mail(), _GUEST.invitation.members
+    for engine in members:
+        mail.say(engine, ready)
     _GUEST.invitation = None
+    return members
 
 
-def _await_admission() -> Admission:
+def _await_admission(members: Sequence[int]) -> Admission:
     """Wait for the word of whoever is rank 0."""
-    talk = channel()
-    while len(talk.dead(talk.ids)) < len(talk.ids) - 1:
-        for engine in talk.ids:
-            for admission in talk.hear(engine):
+    mail = world.current().mail()
+    while len(mail.dead(members)) < len(members):
+        for engine in members:
+            for admission in mail.hear(engine):
                 return Admission(*admission)
         time.sleep(_POLL_S)
     raise PeerFailedError("All ranks of the training died.")
@@ -135,7 +136,7 @@ def _group_to_be(invitation: Invitation) -> group.Group:
         local_size=len(local),
         host=host,
         engines=invitation.group,
-        hosts=tuple(_GUEST.hosts),
+        hosts=_GUEST.hosts,
         links=here.connect((mine,), "alone"),
         token="",
     )

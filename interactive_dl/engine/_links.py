@@ -143,5 +143,8 @@ class World(Protocol):
     def talk(self) -> Talk:
         """What engines meet through."""
 
+    def mail(self) -> Talk:
+        """What engines join a training through; it waits for one that is still to come."""
+
     def connect(self, members: tuple[int, ...], tag: str) -> Links:
         """Link engines that have met; all of them call this, with their meeting's tag."""

@@ -21,6 +21,7 @@ from interactive_dl.engine._checkpoint import Checkpoint
 from interactive_dl.engine._control import Flag
 from interactive_dl.engine._fit_context import context_of
 from interactive_dl.engine._interrupt import AgreedInterrupt, Signals
+from interactive_dl.engine._inviting import CannotGrowError
 from interactive_dl.engine._recovery import Lost, OnRankLoss
 from interactive_dl.engine._reduction import distributed_optimizers
 from interactive_dl.engine._reports import Reports
@@ -204,6 +205,7 @@ class Live(keras.callbacks.Callback):
 
     def _go_on(self) -> None:
         """Begin again, in another group."""
+        self.growth = _growth.agreed_on(self._group, self.growth)
         self._tell_group()
         self._steersman.agree(self._group)
         if self._context.has_gone_back:
@@ -280,11 +282,11 @@ class Live(keras.callbacks.Callback):
             return  # a new rank 0 hears again what the old one has not answered
         try:
             if self.growth is not None:
-                raise _growth.CannotGrowError(
+                raise CannotGrowError(
                     f"Engines {list(self.growth.joiners)} are getting ready already."
                 )
             self.growth = _growth.begin(self._group, _program.fit_number(), command)
-        except _growth.CannotGrowError as error:
+        except CannotGrowError as error:
             self._told.tell(events.CommandRefused(id=command, reason=str(error)))
             return
         joiners = ", ".join(map(str, self.growth.joiners))
@@ -301,10 +303,11 @@ class Live(keras.callbacks.Callback):
             PeerFailedError: a rank died meanwhile.
         """
         group = current()
+        self.growth = _growth.agreed_on(group, self.growth)
         self._answer_growth()
         try:
             self.growth = self.growth or _growth.begin(group, _program.fit_number())
-        except _growth.CannotGrowError as error:
+        except CannotGrowError as error:
             self._changes.append(f"not replaced: {error}")
             return
         _growth.await_decision(group, self.growth, _REPLACEMENTS_S)

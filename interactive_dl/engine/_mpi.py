@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _SEGMENT = "/dev/shm/mpich_shm_"
+_MAIL_TAG = 29_872
 _TAGS = 2**15  # as many as every MPI has
 _SENDING: list[Any] = []  # requests must outlive their messages
 
@@ -60,6 +61,9 @@ class MpiWorld:
 
     def talk(self) -> _handshake.Channel:
         return _handshake.world_channel(self.comm, self.ids)
+
+    def mail(self) -> _handshake.Channel:
+        return _handshake.Channel(self.comm, self.ids, _MAIL_TAG)
 
     def connect(self, members: tuple[int, ...], tag: str) -> MpiLinks:
         """As ``World`` says. Horovod must not run in any of them: with its thread's messages under

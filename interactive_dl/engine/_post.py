@@ -1,6 +1,8 @@
-"""Small messages between engines that MPI does not connect yet: files in the cluster's folder.
+"""Small messages between engines that nothing connects yet: files in the cluster's folder.
 
-A meeting sends a few; once its members are connected, everything else goes through MPI.
+A meeting of several MPI worlds sends a few; once its members are connected, everything else goes
+through MPI. Where there is no MPI, engines join a training through them: they wait for one that is
+not there yet.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Post:
-    """What ``_handshake.Channel`` is to engines of one world.
+    """``Talk`` through files.
 
     Attributes:
         folder: the cluster's folder, which only its user can read.

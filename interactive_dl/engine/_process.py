@@ -28,6 +28,7 @@ from traitlets.config import Config
 from interactive_dl.engine import _joining, _quiet, healing, world
 from interactive_dl.engine._beats import Beats
 from interactive_dl.engine._gloo import GlooWorld
+from interactive_dl.engine._inviting import Invitation
 from interactive_dl.engine._kernel import Kernel
 from interactive_dl.engine._mpi import MpiWorld
 from interactive_dl.engine._streams import Stream
@@ -48,7 +49,7 @@ class _Engine(ipengine.IPEngine):
         invitation: to a training that it is to join at once; None where there is none.
     """
 
-    invitation: _joining.Invitation | None = None
+    invitation: Invitation | None = None
 
     async def complete_registration(self, *args: Any) -> None:
         await super().complete_registration(*args)
@@ -95,8 +96,7 @@ def main(words: Sequence[str] | None = None) -> None:
     world.enter(joined)
     invitation = None
     if options.invited:
-        assert isinstance(joined, MpiWorld)
-        invitation = _joining.receive_invitation(joined)
+        invitation = _joining.receive_invitation(joined, options.folder)
     late.cancel()
     exits.record_birth(options.folder, _birth(options, joined))
     app = _Engine.instance(

@@ -53,7 +53,7 @@ def sponsor(new: Sequence[int], folder: str) -> None:
     """
     if without_mpi():
         for engine in new:
-            _start(engine_command(Path(folder), engine, (engine,)))
+            start_alone(Path(folder), engine)
         return
     from mpi4py import MPI
 
@@ -64,8 +64,18 @@ def sponsor(new: Sequence[int], folder: str) -> None:
         alone.Spawn(program, args=words, maxprocs=1)
 
 
-def _start(command: Sequence[str]) -> None:
-    """Start a process that outlives this one."""
+def start_alone(folder: Path, engine: int, *, is_invited: bool = False) -> None:
+    """Start an engine without MPI on this host, which outlives this one.
+
+    Args:
+        folder: the cluster's folder.
+        engine: its id.
+        is_invited: whether it is to join a training that runs.
+
+    Raises:
+        OSError: this host cannot start it.
+    """
+    command = engine_command(folder, engine, (engine,), is_invited=is_invited)
     subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -94,7 +94,16 @@ def log_file(folder: Path, engine: int) -> Path:
 
 def record_birth(folder: Path, birth: Birth) -> None:
     """Leave word that the engine lives."""
-    _write(folder / f"engine-{birth.engine}.birth.json", asdict(birth))
+    _write(_birth_file(folder, birth.engine), asdict(birth))
+
+
+def is_born(folder: Path, engine: int) -> bool:
+    """Whether the engine has ever joined a world of this cluster."""
+    return _birth_file(folder, engine).exists()
+
+
+def _birth_file(folder: Path, engine: int) -> Path:
+    return folder / f"engine-{engine}.birth.json"
 
 
 def record_exit(folder: Path, ended: Exit) -> None:

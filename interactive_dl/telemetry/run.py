@@ -240,7 +240,7 @@ class Run:
         return self.send(steering.Evaluate(), wait=wait, timeout_s=timeout_s)
 
     def grow(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> Any:
-        """Take the engines in that were healed since the run began. See ``send``."""
+        """Start the engines that the training lacks, and take them in. See ``send``."""
         return self.send(steering.Grow(), wait=wait, timeout_s=timeout_s)
 
     # -- following --------------------------------------------------------------------------------

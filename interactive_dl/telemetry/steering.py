@@ -40,7 +40,7 @@ class Evaluate(Command, frozen=True):
 
 
 class Grow(Command, frozen=True):
-    """Take the engines in that were healed since the run began."""
+    """Start the engines that the training lacks, and take them in."""
 
 
 class Vacate(Command, frozen=True):

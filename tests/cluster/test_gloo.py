@@ -32,7 +32,7 @@ batches = data.from_arrays(x, x[:, :1]).shard(group, seed=2).batch(10)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile(engine.distribute(keras.optimizers.SGD(0.01)), "mse")
 pace = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.02))
-callbacks = engine.callbacks("mesh", checkpoint=path)
+callbacks = engine.callbacks({name!r}, checkpoint={path!r}, on_rank_loss={on_rank_loss!r})
 model.fit(batches, epochs=1000, verbose=0, callbacks=[*callbacks, pace])
 result = [value.tobytes() for value in model.get_weights()], engine.current().engines
 """
@@ -77,31 +77,52 @@ def test_a_rank_that_raises_ends_the_others_waiting(three: Cluster) -> None:
         three.client[:].apply_async(_one_raises).get(timeout=TIMEOUT_S)
 
 
-def test_a_training_is_steered_loses_a_rank_goes_on_and_stops(
+def test_a_training_is_steered_loses_a_rank_grows_and_stops(
     three: Cluster, until: Callable[..., None], tmp_path: Path
 ) -> None:
-    view = three.client[:]
-    view.push({"path": str(tmp_path / "run.keras")}, block=True)
-    running = view.execute(TRAIN)
-    run = _run(three, until)
+    training = Training(three, until, "mesh", tmp_path)
+    run, new = training.run, max(three.client.ids) + 1
     answer = run.set(learning_rate=0.002)
     assert answer.changes[0].new == pytest.approx(0.002)
-    victim = three.engines[0]
-    os.kill(victim.pid, signal.SIGKILL)
-    until(lambda: run.history.losses_of_ranks, "the death is told", timeout_s=20.0)
-    step = run.history.step
-    until(lambda: run.history.step > step + 5, "the others train on")
-    with pytest.raises(CommandRefusedError, match="collectives are Gloo's"):
-        run.grow()
+    training.lose(0)
+    dying = run.grow(wait=False)
+    until(lambda: any(one.id == new for one in three.engines), "one is born", timeout_s=60.0)
+    os.kill(three.engines[-1].pid, signal.SIGKILL)
+    with pytest.raises(CommandRefusedError, match=f"engine {new}: it died"):
+        dying.result(TIMEOUT_S)
+    told = run.grow(timeout_s=TIMEOUT_S)
+    assert run.history.groups[-1].step == told.step
     run.checkpoint()
     run.stop()
-    with pytest.raises((CompositeError, RemoteError), match="SIGKILL"):
-        running.get(timeout=TIMEOUT_S)
-    others = [engine.id for engine in three.engines if engine.id != victim.id]
-    (weights, members), (others_weights, _) = three.client[others]["result"]
-    assert members == tuple(others)
-    assert weights == others_weights
-    assert three.state.name == "degraded"
+    training.assert_all_have_the_same_weights(engines=(*training.engines[1:], new + 1))
+    assert three.state.name == "ready"
+
+
+def test_a_training_whose_rank_is_lost_goes_back_to_its_checkpoint_with_a_new_one(
+    three: Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    training = Training(three, until, "back", tmp_path, on_rank_loss="restart")
+    new = max(three.client.ids) + 1
+    training.lose(1)
+    assert f"engine {new} joined" in training.run.history.groups[-1].reason
+    training.run.stop(after="epoch")
+    first, _, last = training.engines
+    training.assert_all_have_the_same_weights(engines=(first, last, new))
+
+
+def test_an_engine_that_comes_too_late_is_let_go(
+    three: Cluster, until: Callable[..., None], tmp_path: Path
+) -> None:
+    training = Training(three, until, "late", tmp_path)
+    training.lose(2)
+    coming = training.run.grow(wait=False)
+    training.run.stop()
+    with pytest.raises(CommandRefusedError, match="ended before"):
+        coming.result(TIMEOUT_S)
+    training.assert_all_have_the_same_weights(engines=training.engines[:2])
+    until(lambda: len(three.client.ids) == 3, "it is there", timeout_s=60.0)
+    told = three.client[:].apply_async(_collectives).get(timeout=TIMEOUT_S)
+    assert told[0]["ids"] == sorted(three.client.ids)
 
 
 def test_a_dead_engine_is_replaced(three: Cluster, kill: Callable[..., None]) -> None:
@@ -113,14 +134,45 @@ def test_a_dead_engine_is_replaced(three: Cluster, kill: Callable[..., None]) ->
     assert three.state.name == "ready"
 
 
-def _run(cluster: Cluster, until: Callable[..., None]) -> Run:
-    def begun() -> bool:
-        return any(run.name == "mesh" for run in cluster.runs.summaries())
+class Training:
+    """A training on all engines of a cluster that goes on until it is stopped."""
 
-    until(begun, "the run begins", timeout_s=60.0)
-    run = cluster.runs["mesh"]
-    until(lambda: run.history.step > 5, "it trains", timeout_s=60.0)
-    return run
+    def __init__(
+        self,
+        cluster: Cluster,
+        until: Callable[..., None],
+        name: str,
+        folder: Path,
+        on_rank_loss: str = "shrink",
+    ) -> None:
+        self._cluster, self._until = cluster, until
+        self.engines = tuple(engine.id for engine in cluster.engines)
+        options = {"name": name, "path": str(folder / "run.keras"), "on_rank_loss": on_rank_loss}
+        self._cell = cluster.client[:].execute(TRAIN.format(**options))
+
+        def has_begun() -> bool:
+            return any(run.name == name for run in cluster.runs.summaries())
+
+        until(has_begun, "the run begins", timeout_s=60.0)
+        self.run: Run = cluster.runs[name]
+        until(lambda: self.run.history.step > 5, "it trains", timeout_s=60.0)
+
+    def lose(self, rank: int) -> None:
+        """Kill a rank, and wait until the others train on, with a new one or without."""
+        history = self.run.history
+        os.kill(self._cluster.engines[rank].pid, signal.SIGKILL)
+        self._until(lambda: history.groups, "they go on", timeout_s=60.0)
+        assert [one.rank for one in history.losses_of_ranks] == [rank]
+        step = history.groups[-1].step
+        self._until(lambda: history.step > step + 5, "they train on")
+
+    def assert_all_have_the_same_weights(self, engines: tuple[int, ...]) -> None:
+        """After the end of the cell, in which one engine was killed; by rank."""
+        with pytest.raises((CompositeError, RemoteError), match="SIGKILL"):
+            self._cell.get(timeout=TIMEOUT_S)
+        results = self._cluster.client[engines].pull("result").get(timeout=TIMEOUT_S)
+        assert [members for _, members in results] == [engines] * len(engines)
+        assert [weights for weights, _ in results] == [results[0][0]] * len(engines)
 
 
 @ipyparallel.interactive

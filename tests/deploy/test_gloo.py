@@ -1,4 +1,6 @@
-"""Engines on four nodes without MPI: a rank is killed, a node is cut off, and the others go on."""
+"""Engines on four nodes without MPI: a rank is killed and replaced, a node is cut off, and the
+others go on.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[idl.Cluster]:
             yield cluster
 
 
-def test_a_rank_and_then_a_node_are_lost_and_the_others_go_on(
+def test_a_rank_is_lost_and_replaced_and_then_a_node_and_the_others_go_on(
     four: idl.Cluster, until: Callable[..., None], link: Callable[..., None], tmp_path: Path
 ) -> None:
     four.client[:].execute(training("elastic", str(tmp_path / "elastic.keras")), block=False)
@@ -39,8 +41,11 @@ def test_a_rank_and_then_a_node_are_lost_and_the_others_go_on(
     until(lambda: run.history.epoch > 1, "it trains", 60.0)
     _kill(four, 1)
     _assert_goes_on(run, until, engines=(0, 2, 3))
+    run.grow(timeout_s=60.0)
+    _assert_goes_on(run, until, engines=(0, 2, 3, 4))
+    assert four.engines[-1].host == four.engines[0].host == "n1"
     link("n4", "down")
-    _assert_goes_on(run, until, engines=(0, 2))
+    _assert_goes_on(run, until, engines=(0, 2, 4))
     assert [death.engine for death in four.deaths] == [1, 3]
     assert "cut off" in four.deaths[1].reason
     link("n4", "up")
