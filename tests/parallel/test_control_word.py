@@ -1,11 +1,16 @@
 """The control word: what one rank flags before a step, all ranks know after it."""
 
+import os
+import threading
+import time
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from models import BATCH, MODELS, loss, my_part, samples
 
-from interactive_dl import engine
+from interactive_dl import data, engine
 from interactive_dl.engine import _control, _phases
 from interactive_dl.engine._control import NOTHING, Flag
 
@@ -92,32 +97,39 @@ class Clocked(keras.callbacks.Callback):
         _phases.clock().callbacks_done()
 
 
-def test_a_slow_rank_shows_in_its_own_time_and_in_the_others_waiting(group: engine.Group) -> None:
-    import time
+class Slow(keras.layers.Layer):
+    """Computes for so many seconds."""
 
-    delay_s = 0.05
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
-    class Slow(keras.layers.Layer):
-        def call(self, x: object) -> object:
-            if group.rank != group.size - 1:
-                return x
-            if keras.backend.backend() == "torch":
-                time.sleep(delay_s)
-                return x
-            import tensorflow as tf
+    def call(self, x: object) -> object:
+        if keras.backend.backend() == "torch":
+            time.sleep(self.seconds)
+            return x
+        import tensorflow as tf
 
-            def wait(value: np.ndarray) -> np.ndarray:
-                time.sleep(delay_s)
-                return value
+        def wait(value: np.ndarray) -> np.ndarray:
+            time.sleep(self.seconds)
+            return value
 
-            waited = tf.numpy_function(wait, [tf.stop_gradient(x)], tf.float32)
-            waited.set_shape(x.shape)
-            return x + 0 * waited
+        waited = tf.numpy_function(wait, [tf.stop_gradient(x)], tf.float32)
+        waited.set_shape(x.shape)
+        return x + 0 * waited
 
-    x, y = samples("dense", STEPS, group.size)
-    inner = MODELS["dense"]()
-    model = keras.Sequential([keras.Input((6,)), Slow(), *inner.layers])
+
+def slowly(seconds: float) -> keras.Model:
+    """A model whose steps take so long."""
+    model = keras.Sequential([keras.Input((6,)), Slow(seconds), *MODELS["dense"]().layers])
     model.compile(engine.distribute(keras.optimizers.SGD(0.1)), loss())
+    return model
+
+
+def test_a_slow_rank_shows_in_its_own_time_and_in_the_others_waiting(group: engine.Group) -> None:
+    delay_s = 0.05
+    x, y = samples("dense", STEPS, group.size)
+    model = slowly(delay_s if group.rank == group.size - 1 else 0)
     _phases.clock().restart()
     mine = [my_part(part, group.rank, group.size) for part in (x, y)]
     model.fit(*mine, batch_size=BATCH, verbose=0, shuffle=False, callbacks=[Clocked()])
@@ -131,6 +143,89 @@ def test_a_slow_rank_shows_in_its_own_time_and_in_the_others_waiting(group: engi
         assert other.compute_s < delay_s / 2
     steps_s = [one.step_s for one in phases]
     assert max(steps_s) - min(steps_s) < delay_s / 2
+
+
+class Turnstile:
+    """What a reader passes for each batch: a pipe, out of which it takes a byte."""
+
+    MANY = 1000
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._pipe = os.open(path, os.O_RDWR)  # opened to write only, it would wait for the reader
+
+    def let(self, batches: int) -> None:
+        """Let the reader pass so many times, now or when it comes."""
+        os.write(self._pipe, bytes(batches))
+
+    def close(self) -> None:
+        """Let it pass no more."""
+        os.read(self._pipe, self.MANY)
+
+    def __enter__(self) -> "Turnstile":
+        self.let(self.MANY)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._pipe)
+
+
+class Epochs(Clocked):
+    """Notes the phases of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phases: list[_phases.Phases] = []
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.phases.append(_phases.clock().take())
+
+
+class SlowLater(Epochs):
+    """Has the reader wait in the second epoch: for each batch as long as some steps of the first
+    have taken.
+    """
+
+    STEPS_OF_WAIT = 4
+
+    def __init__(self, reader: Turnstile) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        if epoch:
+            self.reader.close()
+            self.reader.let(1)
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        super().on_train_batch_end(batch)
+        if self.phases and batch < STEPS - 1:
+            wait_s = self.STEPS_OF_WAIT * self.phases[0].step_s
+            threading.Timer(wait_s, self.reader.let, [1]).start()
+
+
+def test_a_slow_reader_shows_in_the_wait_for_data_and_one_that_is_not_does_not(
+    group: engine.Group, tmp_path: Path
+) -> None:
+    entrance, trainer = tmp_path / "turnstile", os.getpid()
+
+    def read(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+        if os.getpid() != trainer:  # TensorFlow has the trainer read a batch, for its shape
+            with entrance.open("rb", buffering=0) as pipe:
+                pipe.read(1)
+        return x, y
+
+    shard = data.from_arrays(*samples("dense", STEPS, group.size)).shard(group)
+    batches = shard.batch(BATCH, readers=1).map(read)
+    _phases.clock().restart()
+    with Turnstile(entrance) as reader:
+        epochs = SlowLater(reader) if group.rank == group.size - 1 else Epochs()
+        slowly(0.03).fit(batches, epochs=2, verbose=0, callbacks=[epochs])
+    first, second = zip(*group.allgather(epochs.phases), strict=True)
+    assert all(one.data_wait_s < one.compute_s for one in first)
+    *others, slow = second
+    assert slow.data_wait_s > slow.step_s / 2
+    assert all(one.allreduce_wait_s > one.step_s / 2 for one in others)
 
 
 def test_computing_is_not_taken_for_waiting(group: engine.Group) -> None:
