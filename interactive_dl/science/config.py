@@ -14,12 +14,15 @@ class Training:
         warmup_epochs: over which the rate scaled to all ranks is reached (weak scaling).
         batch_size: samples per step; of each rank where the scaling is weak.
         epochs: passes over the training samples.
+        decay: ((epoch, factor), ...): from this epoch (from 0) on, the rate is this factor times
+            what it was after the warm-up; factors do not multiply.
     """
 
     learning_rate: float
     warmup_epochs: float
     batch_size: int
     epochs: int
+    decay: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

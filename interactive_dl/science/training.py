@@ -26,6 +26,8 @@ def fit(
 ) -> keras.Model:
     """Train a case's network with ``model.fit`` under all callbacks of ``engine.callbacks``.
 
+    The learning rate falls as the configuration's ``decay`` says.
+
     Args:
         task: what to train, and with whom.
         augment: takes and returns ``(x, y)`` of a training batch.
@@ -35,6 +37,7 @@ def fit(
         The network; its ``history`` is Keras's.
     """
     from interactive_dl import engine
+    from interactive_dl.science.decay import StepDecay
 
     case, config = task.case, task.config
     samples = case.open(task.folder, "train").cached_if_small()
@@ -55,6 +58,7 @@ def fit(
                 warmup_epochs=config.warmup_epochs if task.group.size > 1 else 0,
                 parameters=_parameters(config),
             ),
+            StepDecay(config.decay),
             *callbacks,
         ],
     )

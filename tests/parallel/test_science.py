@@ -21,6 +21,7 @@ class Config(Training):
     warmup_epochs: float = 1
     batch_size: int = 8
     epochs: int = 8
+    decay: tuple[tuple[int, float], ...] = ((6, 0.5),)
 
 
 def write(config, folder, seed):
@@ -73,16 +74,19 @@ def test_what_cannot_have_learned_does_not_pass(shared_path, control):
 
 @pytest.mark.parametrize("scaling", ["strong", "weak"])
 def test_a_batch_is_shared_or_multiplied(group, shared_path, scaling):
-    tasks = []
+    tasks, rates = [], []
 
     def train(task):
         tasks.append(task)
-        return science.fit(task)
+        model = science.fit(task)
+        rates.append(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))
+        return model
 
     science.run(replace(TOY, train=train), scaling=scaling, cache=shared_path)
     factor = group.size if scaling == "weak" else 1
     assert tasks[0].batch_size * group.size == 8 * factor
     assert tasks[0].config.learning_rate == 0.5 * factor
+    assert rates == pytest.approx([0.25 * factor]), "it has decayed"
     assert tasks[0].config.warmup_epochs == (1 if scaling == "weak" else 0)
 
 

@@ -56,10 +56,8 @@ def compile(model: keras.Model, config: Config, distribute: Callable[[Any], Any]
 
 def train(task: Task[Config]) -> keras.Model:
     """On turned, mirrored and, where a sample is a whole box, shifted samples."""
-    from interactive_dl.science.cosmoflow.decay import StepDecay
-
     augment = Turned((task.seed, task.group.rank), task.config.is_periodic)
-    return fit(task, augment=augment, callbacks=[StepDecay(task.config.decay)])
+    return fit(task, augment=augment)
 
 
 def judge(predictor: Predictor, config: Config, folder: Path) -> dict[str, float]:

@@ -65,8 +65,6 @@ class Config(Generated):
         dense: units of the hidden dense layers.
         dropout: share of activations dropped there.
         optimizer: ``adam``, or ``sgd`` with momentum 0.9.
-        decay: ((epoch, factor), ...): from this epoch (from 0) on, the rate is this factor times
-            what it was after the warm-up; factors do not multiply.
     """
 
     variant: Variant
@@ -82,7 +80,6 @@ class Config(Generated):
     dense: tuple[int, ...]
     dropout: float
     optimizer: Literal["adam", "sgd"]
-    decay: tuple[tuple[int, float], ...]
 
     def __post_init__(self) -> None:
         if self.cells % self.side:
@@ -186,7 +183,6 @@ SC18 = Config(
     optimizer="adam",
     learning_rate=1e-4,
     warmup_epochs=0,
-    decay=(),
     batch_size=1,
     epochs=80,
 )
@@ -210,7 +206,6 @@ CMU = Config(
     optimizer="adam",
     learning_rate=1e-4,
     warmup_epochs=0,
-    decay=(),
     batch_size=1,
     epochs=80,
 )

@@ -14,8 +14,8 @@ from interactive_dl import data
 from interactive_dl.science import cosmoflow
 from interactive_dl.science.cosmoflow import CMU, LAPTOP, MLPERF, SC18, case
 from interactive_dl.science.cosmoflow.augmentation import Turned
-from interactive_dl.science.cosmoflow.decay import StepDecay
 from interactive_dl.science.cosmoflow.model import StandardisedError
+from interactive_dl.science.decay import StepDecay
 from interactive_dl.science.definition import missed
 from interactive_dl.science.training import with_shuffled_labels
 
