@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from interactive_dl.engine import _growth, _inviting, _joining, healing, world
+from interactive_dl.engine import _growth, _inviting, _joining, _live, healing, world
 from interactive_dl.engine._growth import Admission, Growth, agreed_on
 from interactive_dl.engine._inviting import Heard, Invitation, Ready
 from interactive_dl.engine._post import Post
@@ -51,7 +51,12 @@ def growth(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Growth:
 
 def member(rank: int, *told: Any) -> Group:
     """One of two members on hosts of their own, who hears what the others say: ``told``."""
-    group = SimpleNamespace(rank=rank, hosts=("n1", "n2"), allgather=lambda mine: [*told, mine])
+    group = SimpleNamespace(
+        rank=rank,
+        engines=INVITATION.members,
+        hosts=("n1", "n2"),
+        allgather=lambda mine: [*told, mine],
+    )
     return cast("Group", group)
 
 
@@ -145,3 +150,23 @@ def test_ranks_of_which_some_did_not_hear_of_new_engines_agree_on_them(growth: G
         agreed = agreed_on(member(1, growth, decided), mine)
         assert agreed is not None
         assert (agreed.command, agreed.ready, agreed.is_agreed) == ("c", (3,), True)
+
+
+def test_a_rank_that_did_not_hear_of_new_engines_waits_for_them_like_the_others(
+    growth: Growth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, awaited = member(1, growth), []
+    monkeypatch.setattr(_live, "current", lambda: group)
+    monkeypatch.setattr(_growth, "await_decision", lambda _group, one, _s: awaited.append(one))
+    live = _live.Live("run", parameters={})
+    live.replace()
+    assert [one.joiners for one in awaited] == [growth.joiners]
+
+
+def test_one_that_goes_on_without_the_dead_learns_of_them_as_well(growth: Growth) -> None:
+    live: Any = _live.Live("run", parameters={})
+    live._group, live._told = member(1, growth), SimpleNamespace(tell=lambda event: None)
+    live._context = SimpleNamespace(position=SimpleNamespace(step=7), has_gone_back=False)
+    live._steersman = SimpleNamespace(agree=lambda group: None, is_paused=False)
+    live._go_on()
+    assert live.growth.joiners == growth.joiners
