@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from interactive_dl import science
 from interactive_dl.bench.flops import Flops
@@ -81,33 +80,26 @@ def run(chosen: argparse.Namespace) -> science.Result:
     if engine.current().rank == 0:
         network = case.build_model(case.config(chosen.size))
         counted = flops.count(network) if keras.backend.backend() == "tensorflow" else None
-        print(f"\n{report(case, result, counted)}")
+        print(f"\n{report(result, counted)}")
     return result
 
 
-def report(case: science.Case[Any], result: science.Result, counted: Flops | None) -> str:
-    """A run's table: metrics beside the gate, and how long it took.
+def report(result: science.Result, counted: Flops | None) -> str:
+    """What was run, what it took, and the table of its metrics.
 
     Args:
-        case, result: what was run, and what came of it.
+        result: what came of it.
         counted: the network's operations; None: not counted on this backend.
     """
-    gate = case.proof(result.size).gate
-    bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in gate}
     kind = f", {result.control}" if result.control else ""
     ranks = f"{result.ranks} rank{'s' if result.ranks > 1 else ''}"
     return "\n".join(
         [
             f"{result.case}, {result.size}, seed {result.seed}{kind}, {ranks}:"
             f" {result.parameters:,} parameters{_costs(counted)}",
-            f"{'metric':<24}{'value':>12}   gate",
-            *(
-                f"{name:<24}{value:>12.4g}   {bounds.get(name, '')}".rstrip()
-                for name, value in result.metrics.items()
-            ),
             f"data {result.data_s:.1f} s, training {result.training_s:.1f} s,"
             f" scoring {result.scoring_s:.1f} s; samples in {result.folder}",
-            "gate: passed" if result.passed else f"gate: failed; {'; '.join(result.missed)}",
+            result.table(),
         ]
     )
 

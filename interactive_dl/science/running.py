@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from interactive_dl.science import cache as caching
 from interactive_dl.science.definition import (
+    Bound,
     Case,
     Constant,
     Control,
@@ -36,10 +37,10 @@ class Result:
         ranks: how many trained together, in the end: some may be lost, others join.
         parameters: of the network.
         metrics: by name, on the test split.
-        missed: conditions of the gate that do not hold; empty: passed.
+        gate: by what they are judged.
         data_s, training_s, scoring_s: how long each took.
         folder: of the data.
-        model: the trained network, or what stood in for one.
+        model: the trained network, or what stood in for one; None: left out.
     """
 
     case: str
@@ -49,12 +50,17 @@ class Result:
     ranks: int
     parameters: int
     metrics: Mapping[str, float]
-    missed: tuple[str, ...]
+    gate: tuple[Bound, ...]
     data_s: float
     training_s: float
     scoring_s: float
     folder: Path
     model: Any
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Conditions of the gate that do not hold, each with the value; empty: passed."""
+        return missed(self.gate, self.metrics)
 
     @property
     def passed(self) -> bool:
@@ -65,6 +71,25 @@ class Result:
     def as_expected(self) -> bool:
         """Whether a training passed, or a control failed."""
         return self.passed == (self.control is None)
+
+    def without_model(self) -> Result:
+        """The same, to be sent to another process: of a network only the numbers are left."""
+        return replace(self, model=None)
+
+    def table(self) -> str:
+        """The metrics beside their bounds, and the verdict."""
+        bounds = {bound.metric: f"{bound.side} {bound.limit:g}" for bound in self.gate}
+        verdict = "passed" if self.passed else f"failed; {'; '.join(self.missed)}"
+        return "\n".join(
+            [
+                f"{'metric':<24}{'value':>12}   gate",
+                *(
+                    f"{name:<24}{value:>12.4g}   {bounds.get(name, '')}".rstrip()
+                    for name, value in self.metrics.items()
+                ),
+                f"gate: {verdict}",
+            ]
+        )
 
 
 def run(
@@ -133,7 +158,7 @@ def run(
         ranks=group.size,
         parameters=model.count_params(),
         metrics=metrics,
-        missed=missed(case.proof(size).gate, metrics),
+        gate=case.proof(size).gate,
         data_s=ready_s - begin_s,
         training_s=trained_s - ready_s,
         scoring_s=time.monotonic() - trained_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ def case(**changes: Any) -> science.Case[Config]:
 def test_a_case_has_two_sizes_and_a_gate(case: science.Case[Any]) -> None:
     assert {"laptop", "full"} <= set(case.sizes)
     assert case.gate
+    assert set(case.proofs) <= set(case.sizes)
     assert science.case(case.name) is case
 
 
@@ -102,6 +104,35 @@ def test_a_gate_says_which_conditions_do_not_hold() -> None:
     )
     assert len(missed(gate, {"auc": 0.79, "distance": 0.16})) == 2
     assert len(missed(gate, {"auc": float("nan"), "distance": float("nan")})) == 2
+
+
+def test_a_result_shows_its_metrics_beside_the_gate_also_where_its_network_is_not() -> None:
+    result = science.Result(
+        case="toy",
+        size="laptop",
+        seed=1,
+        control=None,
+        ranks=2,
+        parameters=7,
+        metrics={"auc": 0.75, "distance": 0.125, "accuracy": 0.7},
+        gate=(Bound("auc", ">=", 0.8), Bound("distance", "<=", 0.15)),
+        data_s=0,
+        training_s=0,
+        scoring_s=0,
+        folder=Path(),
+        model=lambda: None,  # a network that cannot be sent
+    )
+    sent = pickle.loads(pickle.dumps(result.without_model()))
+    assert [line.split() for line in sent.table().splitlines()[:-1]] == [
+        ["metric", "value", "gate"],
+        ["auc", "0.75", ">=", "0.8"],
+        ["distance", "0.125", "<=", "0.15"],
+        ["accuracy", "0.7"],
+    ]
+    assert sent.table().endswith("\ngate: failed; auc >= 0.8 does not hold: auc is 0.75")
+    assert not sent.passed
+    better = replace(sent, metrics={**sent.metrics, "auc": 0.8})
+    assert better.table().endswith("\ngate: passed")
 
 
 def test_samples_are_generated_once_for_each_recipe(tmp_path: Path) -> None:
