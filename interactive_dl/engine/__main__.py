@@ -69,11 +69,20 @@ def main(words: Sequence[str] | None = None) -> int:
         lost=expelled,
     )
     if options.folder.exists():
-        exits.record_exit(options.folder, ended)
+        _record(options.folder, ended)
         if attendee is not None:
             attendee.leave(ended.reason)
     was_spawned = options.id is not None
     return int(was_spawned or (ENDS_ALL in os.environ and code != 0))
+
+
+def _record(folder: Path, ended: exits.Exit) -> None:
+    """Where it cannot be written, such as over a quota, that is no reason to end the others."""
+    try:
+        exits.record_exit(folder, ended)
+    except OSError as error:
+        said = f"Engine {ended.engine}: {ended.reason}. Notebooks are not told: {error}"
+        print(said, file=sys.stderr, flush=True)
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

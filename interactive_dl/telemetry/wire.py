@@ -28,7 +28,7 @@ import msgspec
 from interactive_dl.telemetry.beside import Started
 from interactive_dl.telemetry.steering import Sent
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Counts what cannot be understood by older versions. ``Hello`` and ``Refusal`` never change."""
 
 
@@ -199,13 +199,16 @@ class Vacate(Message, frozen=True):
 
     Attributes:
         request: the number of the question.
-        who: takes them away, and why.
+        who: takes them away, and why; what the same one has said before is forgotten.
         engines: their ids.
+        in_s: seconds until then, in which their own end, or somebody who takes them earlier, makes
+            this void; infinite for never, which gives them back.
     """
 
     request: int
     who: str
     engines: tuple[int, ...]
+    in_s: float = 0.0
 
 
 class Begin(Message, frozen=True):

@@ -26,6 +26,12 @@ def undrain(node: str) -> None:
     _run("scontrol", "update", f"nodename={node}", "state=resume")
 
 
+def end_in(cluster: idl.Cluster, seconds: int) -> None:
+    """Have Slurm end the job of a cluster sooner or later than was asked for."""
+    (job,) = _run("squeue", "--noheader", f"--name={cluster.id}", "--format=%i").split()
+    _run("scontrol", "update", f"jobid={job}", f"endtime=now+{seconds}seconds")
+
+
 def let_jobs_make_room() -> None:
     """Those with the quality of service ``yielding``, after some seconds, for ``urgent`` ones."""
     accounting("add qos yielding set GraceTime=5")

@@ -17,17 +17,22 @@ from tests.deploy import drills
 from tests.deploy.trainings import training
 
 LONGEST_S = 20.0
+WARN_MIN = 8
+LATER_S = 10
+"""After Slurm would warn, what runs without a steward is asked to leave."""
+TO_BE_ASKED = "What runs here is asked to leave"
 
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[idl.Cluster]:
-    """One engine on each of four nodes."""
+    """One engine on each of four nodes, in a job that Slurm does not warn."""
     folder = tmp_path_factory.mktemp("gloo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         patch.setenv("IDL_RUNS", str(folder / "runs"))
+        asked = {"walltime_min": 10, "warn_min": WARN_MIN, "omit_directives": ["signal"]}
         with idl.Cluster(
-            "slurm", nodes=4, walltime_min=10, interface="eth0", collectives="gloo"
+            "slurm", nodes=4, interface="eth0", collectives="gloo", **asked
         ) as cluster:
             yield cluster
 
@@ -59,17 +64,24 @@ def test_a_rank_is_lost_and_replaced_and_then_a_node_and_the_others_go_on(
 def _the_first_node_is_lost(
     four: idl.Cluster, until: Callable[..., None], link: Callable[..., None], checkpoint: Path
 ) -> None:
-    """The node from which engines are started and looked after; what runs elsewhere goes on."""
+    """The node from which engines are started and looked after; what runs elsewhere goes on, until
+    it is asked to leave before the end of the job, which is another one by then.
+    """
     four.client[[0, 2]].execute(training("headless", str(checkpoint)), block=False)
     until(checkpoint.exists, "a checkpoint", 60.0)
     run = four.runs["headless"]
+    log = four.folder / "mpiexec.log"
+    assert log.read_text().count(TO_BE_ASKED) == 1
+    drills.end_in(four, 60 * WARN_MIN - LATER_S + 16)
+    until(lambda: log.read_text().count(TO_BE_ASKED) == 2, "the recorder is told", 10.0)
     link("n1", "down")
     try:
         until(lambda: "No answer from n1" in four.state.reason, "it is named", 10.0)
-        assert "Type: cluster.renew()" in four.state.reason
-        _assert_goes_on(run, until, engines=(2,))
-        run.stop()
-        assert run.wait(20.0) == "stopped"
+        assert "not started again. Type: cluster.renew()" in four.state.reason
+        until(lambda: run.history.ended, "the run ends", timeout_s=40.0)
+        assert run.history.ended.outcome == "stopped"
+        assert " ends in 8 min" in run.history.ended.reason
+        assert run.history.groups[-1].engines == (2,)
     finally:
         link("n1", "up")
     until(lambda: not _engines_on("n1"), "what was cut off ends", timeout_s=30.0)

@@ -77,7 +77,7 @@ def test_without_encryption_nobody_is_heard(recorder: Any) -> None:
 def test_another_protocol_is_refused_with_both_versions(recorder: Any) -> None:
     line = Line(recorder.address)
     try:
-        with pytest.raises(RecorderRefusedError, match=r"7\.0 speaks 99 .* speaks 2\."):
+        with pytest.raises(RecorderRefusedError, match=r"7\.0 speaks 99 .* speaks 3\."):
             line.greet(wire.Hello(99, "7.0", RUN), DEADLINE_S)
     finally:
         line.close()

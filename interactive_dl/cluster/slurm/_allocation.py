@@ -62,6 +62,11 @@ _NOBODY_WAITS = (
     "Job %s was asked for to go on in. Where no notebook waits for it any more, type: scancel and"
     " its number, then cluster.renew()"
 )
+_ONE_FOLLOW_ON = (
+    "A cluster has one follow-on allocation at a time, and job {job} was asked for already."
+    " Interrupt the cell that waits for it; where there is none any more, type: scancel {job}."
+    " Then: cluster.renew()"
+)
 _ALL_END = "The others end with it, because {why}."
 _ALL_BEGIN = "They start again by themselves; what has a checkpoint goes on from there."
 
@@ -130,6 +135,7 @@ class SlurmAllocation:
             self._request.engines_per_node,
             self._launcher,
             [*self._launcher.command(self._ranks), *engine_command(self._places.folder)],
+            warn_s=self._request.warn_s,
             restart=self._request.restart and self._has_mpi,
         )
 
@@ -221,7 +227,7 @@ class SlurmAllocation:
         job = look_once(self._job)
         if job is not None and job.is_over:
             return self._ended(job)
-        if job is not None and (headless := jobs.headless_words(job)):
+        if job is not None and (headless := self._headless_words(job)):
             return State("degraded", headless)
         world = World.read(self._places.folder, self._job)
         if world is not None and world.stage in ("restarting", "over"):
@@ -238,7 +244,10 @@ class SlurmAllocation:
         if job is None:
             return True
         # Without the first node MPI's others wait for it.
-        return not job.is_over and not (self._has_mpi and jobs.headless_words(job))
+        return not job.is_over and not (self._has_mpi and self._headless_words(job))
+
+    def _headless_words(self, job: jobs.Job) -> str:
+        return jobs.headless_words(job, is_warned=not self._has_mpi)
 
     def _move_with_the_cluster(self) -> None:
         """Another process may have renewed the allocation."""
@@ -253,6 +262,9 @@ class SlurmAllocation:
         return () if told is None else told.ids
 
     def renewed(self, changes: Mapping[str, Any]) -> Options:
+        waited = Description.read(self._places.description).follow_on
+        if waited and ((job := look_once(waited)) is None or not job.is_over):
+            raise RequestError(_ONE_FOLLOW_ON.format(job=waited))
         request = request_of({**asdict(self._request), **changes})
         return replace(self._options, engines=request.engines, request=asdict(request))
 

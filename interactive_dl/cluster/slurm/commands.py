@@ -169,7 +169,8 @@ def plug_ins() -> tuple[str, ...]:
 
 def slurmd_places(nodes: Collection[str]) -> dict[str, tuple[str, int]]:
     """Address and port of each node's slurmd; nodes that Slurm does not describe are left out."""
-    config = _run(["scontrol", "show", "config"], _TIMEOUT_S).stdout
+    if not (config := _run(["scontrol", "show", "config"], _TIMEOUT_S).stdout):
+        return {}  # nor would Slurm describe any node, after as long a wait for each
     usual = _SLURMD_PORT.search(config)
     found = {}
     for node in nodes:

@@ -224,11 +224,12 @@ def granted_words(job: Job) -> str:
     return f"Job {job.id} on {job.nodes}{stopped}, {left}.{shown}"
 
 
-def headless_words(job: Job) -> str:
+def headless_words(job: Job, *, is_warned: bool = False) -> str:
     """That a running job has nobody who looks after its engines, and what to do; empty if it has.
 
     Args:
         job: with what is known of its first node.
+        is_warned: whether what runs elsewhere goes on, and is asked to leave in time all the same.
     """
     if job.is_headless:
         said = f"Slurm has taken {job.first} from job {job.id}"
@@ -236,10 +237,10 @@ def headless_words(job: Job) -> str:
         said = f"No answer from {job.first} for {duration(job.silent_s)}"
     else:
         return ""
+    missed = "not started again" if is_warned else "neither started again nor warned before the end"
     return (
-        f"{said}, from which its engines are started and looked after: they are neither started"
-        " again nor warned before the end. Type: cluster.renew() to go on from the last checkpoints"
-        " on other nodes."
+        f"{said}, from which its engines are started and looked after: they are {missed}."
+        " Type: cluster.renew() to go on from the last checkpoints on other nodes."
     )
 
 

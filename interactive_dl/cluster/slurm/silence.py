@@ -32,6 +32,7 @@ class Silence:
     Attributes:
         places: of the nodes that are asked, by name.
         ask: whether a node answers.
+        seek: tells the places, where they are not known yet.
         clock_s: seconds, any origin.
         known: what the latest look told.
     """
@@ -39,10 +40,16 @@ class Silence:
     places: Mapping[str, Any]
     ask: Callable[[Any], bool] = answers
     clock_s: Callable[[], float] = time.monotonic
+    seek: Callable[[], Mapping[str, Any]] | None = None
     known: Mapping[str, float] = field(default_factory=dict, init=False)
     _heard_s: dict[str, float] = field(default_factory=dict)
     _answered: set[str] = field(default_factory=set, init=False)
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def find(self) -> None:
+        """Have places, where somebody can tell them; takes as long as that needs."""
+        if not self.places and self.seek is not None:
+            self.places = self.seek()
 
     def longest_s(self) -> float:
         """Ask all nodes; for how many seconds one has been silent that had answered before.

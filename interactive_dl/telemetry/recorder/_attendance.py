@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from interactive_dl.telemetry import wire
 from interactive_dl.telemetry.exits import Exit, loss
 
+_LOG = logging.getLogger(__name__)
 SILENCE_S = 5.0
 """An engine whose watcher is not heard for so long, while others are, is expelled."""
 _HEARD_S = 1.5
@@ -44,7 +46,9 @@ class Attendance:
         self._wall_s = wall_s
         self._attending: dict[int, _Attendee] = {}
         self._dead: dict[int, str] = {}
+        self._unwritten: list[Exit] = []
         self._ticked_s: float | None = None
+        self._is_complained = False
 
     @property
     def is_kept(self) -> bool:
@@ -67,6 +71,7 @@ class Attendance:
         """Let time pass; to be called several times a second."""
         passed_s = min(now_s - (self._ticked_s or now_s), _LONGEST_TICK_S)
         self._ticked_s = now_s
+        self._write_down()
         if not self._attending:
             return
         for engine, ended in self._exits().items():
@@ -81,8 +86,22 @@ class Attendance:
     def _expel(self, engine: int, attendee: _Attendee) -> None:
         why = f"it was cut off: the recorder had not heard from it for {SILENCE_S:g} s"
         ended = loss(engine, attendee.host, attendee.pid, why, self._wall_s())
-        self._record_exit(ended)
+        self._unwritten.append(ended)
+        self._write_down()
         self._bury(engine, ended.reason)
+
+    def _write_down(self) -> None:
+        """Note who was expelled, as soon as that can be written: a quota may be full."""
+        while self._unwritten:
+            try:
+                self._record_exit(self._unwritten[0])
+            except OSError as error:
+                if not self._is_complained:
+                    _LOG.warning("How engines ended is written once it can be: %s", error)
+                self._is_complained = True
+                return
+            self._is_complained = False
+            del self._unwritten[0]
 
     def _bury(self, engine: int, reason: str) -> None:
         self._dead.setdefault(engine, reason)

@@ -65,7 +65,8 @@ class Recording:
         self._desk = Desk(runs, self._size_of)
         self._attendance = Attendance(exits, record_exit, wall_s)
         self._look_after_s = now_s
-        self._vacated: dict[int, str] = {}
+        self._vacated: dict[int, list[str]] = {}
+        self._planned: dict[str, tuple[float, wire.Vacate]] = {}
         self._adopt(now_s)
 
     def handle(self, peer: Peer, message: wire.ToRecorder, now_s: float) -> list[Outgoing]:
@@ -86,7 +87,7 @@ class Recording:
             case wire.Send():
                 return self._pass_on(peer, message)
             case wire.Vacate():
-                return [(peer, wire.Passed(message.request)), *self._vacate(message)]
+                return [(peer, wire.Passed(message.request)), *self._take_away(message, now_s)]
             case wire.Begin():
                 return [(peer, self._start(message))]
             case wire.ListRuns(request=request):
@@ -213,9 +214,38 @@ class Recording:
         relays = [(one.peer, wire.Relay(sent)) for one in ledger.speakers.values()]
         return [passed, *relays, *self._desk.journal_grew(message.run, written)]
 
+    def _take_away(self, message: wire.Vacate, now_s: float) -> list[Outgoing]:
+        """Have engines vacated now, later, or not at all."""
+        if message.in_s == 0.0:
+            self._planned.pop(message.who, None)
+            return self._vacate(message)
+        for engine in message.engines:
+            self._vacated[engine] = [
+                who for who in self._vacated.get(engine, ()) if who != message.who
+            ]
+        self._planned[message.who] = (now_s + message.in_s, message)
+        return []
+
+    def _carry_out(self, dead: Mapping[int, Exit], now_s: float) -> list[Outgoing]:
+        """Have engines vacated whose time has come, unless they are dead or that was done."""
+        due = [message for at_s, message in self._planned.values() if at_s <= now_s]
+        answers: list[Outgoing] = []
+        for message in due:
+            del self._planned[message.who]
+            kept = [
+                one for one in message.engines if one not in dead and not self._vacated.get(one)
+            ]
+            if kept:
+                _LOG.warning("%s: what runs on its engines is asked to leave.", message.who)
+                answers += self._vacate(message)
+        return answers
+
     def _vacate(self, message: wire.Vacate) -> list[Outgoing]:
         """Programs that tell no group, such as a search, have it as well: its trials run there."""
-        self._vacated.update(dict.fromkeys(message.engines, message.who))
+        for engine in message.engines:
+            takers = self._vacated.setdefault(engine, [])
+            if message.who not in takers:
+                takers.append(message.who)
         programs = [one for one in self._ledgers.values() if not one.engines]
         answers = [out for one in programs for out in self._send_off(one, message.who)]
         return [*answers, *self._send_off_runs()]
@@ -224,9 +254,9 @@ class Recording:
         """Tell runs whose engines are taken away, those that have just begun as well."""
         answers: list[Outgoing] = []
         for ledger in self._ledgers.values():
-            taken = [one for one in ledger.engines if one in self._vacated]
-            if taken:
-                answers += self._send_off(ledger, self._vacated[taken[0]])
+            takers = [who for one in ledger.engines for who in self._vacated.get(one, ())]
+            if takers:
+                answers += self._send_off(ledger, takers[0])
         return answers
 
     def _send_off(self, ledger: Ledger, who: str) -> list[Outgoing]:
@@ -275,6 +305,7 @@ class Recording:
                 answers += self._tell(ledger, events.Ended("lost", ledger.last_word))
                 answers += self._refuse_unanswered(ledger)
             self._put_away(ledger)
+        answers += self._carry_out(dead, now_s)
         return answers + self._send_off_runs()
 
     def _check_on(self, ledger: Ledger, speaker: Speaker, end: Exit | None, now_s: float) -> None:

@@ -51,6 +51,16 @@ def test_under_mpiexec_a_death_is_for_mpi_to_tell(
     assert _watch(monkeypatch, tmp_path, "", "--id", "7") == 1
 
 
+def test_a_death_that_cannot_be_written_down_ends_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(ENDS_ALL, raising=False)
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    (tmp_path / "engine-5.exit.json").mkdir()
+    assert _watch(monkeypatch, tmp_path, "import os; os._exit(3)") == 0
+    assert "Engine 5: exit code 3. Notebooks are not told" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", [7, None])
 def test_an_engine_inherits_the_line_on_which_mpich_speaks_with_slurm(
     line: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

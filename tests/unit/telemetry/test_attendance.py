@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
+
+import pytest
 
 from interactive_dl.telemetry import wire
 from interactive_dl.telemetry.exits import Exit
@@ -16,6 +19,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.exits: dict[int, Exit] = {}
+        self.is_full = False
         self.now_s = 50.0
         self.attendance = self.restarted()
 
@@ -24,6 +28,8 @@ class Scene:
         return self.attendance
 
     def _record(self, ended: Exit) -> None:
+        if self.is_full:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
         self.exits[ended.engine] = ended
 
     def say(self, engine: int, ended: str = "") -> wire.Roll:
@@ -53,6 +59,20 @@ def test_whoever_is_silent_while_others_are_heard_is_expelled_for_good() -> None
     assert "cut off" in scene.exits[2].reason
     assert "cut off" in scene.say(2).dead[2]
     assert scene.later(10.0) == {2}
+
+
+def test_who_is_expelled_while_nothing_can_be_written_is_noted_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene()
+    scene.later(3.0)
+    scene.is_full = True
+    assert scene.later(SILENCE_S + 1.0, heard=(0, 1)) == {2}
+    assert caplog.text.count("Disk quota exceeded") == 1
+    assert scene.exits == {}
+    scene.is_full = False
+    scene.later(0.2)
+    assert "cut off" in scene.exits[2].reason
 
 
 def test_who_was_expelled_stays_so_when_the_recorder_starts_again() -> None:

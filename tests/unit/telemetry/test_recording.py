@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import signal
 from collections.abc import Iterator, Sequence
@@ -300,6 +301,64 @@ def test_a_run_that_begins_on_engines_that_are_taken_away_is_told_too(scene: Sce
     scene.hello()
     scene.tell(0, STARTED)
     assert (ENGINE, wire.Relay(Sent("vacate, job 7", "job 7", Vacate()))) in scene.later(2.0)
+
+
+def _planned(in_s: float, *engines: int) -> wire.Vacate:
+    return wire.Vacate(1, "job 7", engines, in_s)
+
+
+SENT_OFF = (ENGINE, wire.Relay(Sent("vacate, job 7", "job 7", Vacate())))
+
+
+def test_engines_are_taken_away_when_the_time_comes_that_was_told_last(scene: Scene) -> None:
+    scene.hello()
+    scene.tell(0, STARTED)
+    answers = scene.say(NOTEBOOK, _planned(2.0, 0, 1))
+    assert scene.say(NOTEBOOK, _planned(6.0, 0, 1)) == [(NOTEBOOK, wire.Passed(1))]
+    for _ in range(5):
+        answers += scene.later(1.0)
+        scene.say(ENGINE, wire.Beat())
+    assert SENT_OFF not in answers
+    assert scene.later(2.0).count(SENT_OFF) == 1
+    assert SENT_OFF not in scene.later(2.0)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_engines_that_are_given_back_are_used_as_before(scene: Scene, when: str) -> None:
+    scene.say(NOTEBOOK, _planned(0.0 if when == "after" else 1.0, 0))
+    assert scene.say(NOTEBOOK, _planned(math.inf, 0)) == [(NOTEBOOK, wire.Passed(1))]
+    scene.hello()
+    scene.tell(0, STARTED)
+    assert scene.later(2.0) == []
+
+
+def test_engines_that_somebody_gives_back_may_still_be_another_ones(scene: Scene) -> None:
+    scene.say(NOTEBOOK, wire.Vacate(1, "job 7", (0,)))
+    scene.say(NOTEBOOK, wire.Vacate(1, "me, who renews", (0,)))
+    scene.say(NOTEBOOK, wire.Vacate(1, "me, who renews", (0,), math.inf))
+    scene.hello()
+    scene.tell(0, STARTED)
+    assert SENT_OFF in scene.later(2.0)
+
+
+@pytest.mark.parametrize("are_dead", [True, False])
+def test_a_time_that_comes_too_late_ends_no_search_that_goes_on_elsewhere(
+    scene: Scene, are_dead: bool
+) -> None:
+    scene.say(NOTEBOOK, _planned(1.0, 4, 5))
+    if are_dead:
+        scene.exits |= {engine: _exit(engine) for engine in (4, 5)}
+    else:
+        scene.say(NOTEBOOK, wire.Vacate(1, "me, who renews", (4, 5)))
+    scene.hello()
+    scene.tell(0, line(0))
+    assert scene.later(3.0) == []
+    scene.say(NOTEBOOK, _planned(1.0, 2))
+    assert SENT_OFF in scene.later(3.0)
+
+
+def _exit(engine: int) -> Exit:
+    return Exit(engine, "a", 9, 0, None, 1.0, 0)
 
 
 def test_runs_on_other_engines_go_on(scene: Scene) -> None:

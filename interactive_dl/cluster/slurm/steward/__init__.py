@@ -20,7 +20,9 @@
 - **This node falls silent** for all others: its engines are ended, and none is started. Slurm gives
   the job up, and what it trained goes on in another one (``cluster.renew()``).
 - **Without MPI** (``collectives="gloo"``) a death, or a silent node, ends nobody else: the others
-  go on, and nothing is started again.
+  go on, and nothing is started again. So that they leave in time even when it is this node that is
+  lost, the recorder is told beforehand when it is to ask them, again and again: somebody may change
+  the job's time.
 - **The cluster is stopped**: the world is killed.
 
 ``F/job-N.json`` tells how it stands (``slurm.worlds``).
@@ -36,7 +38,13 @@ from interactive_dl.cluster.slurm.launchers import Launcher
 
 
 def steward_command(
-    folder: Path, per_node: int, launcher: Launcher, command: Sequence[str], *, restart: bool
+    folder: Path,
+    per_node: int,
+    launcher: Launcher,
+    command: Sequence[str],
+    *,
+    warn_s: int,
+    restart: bool,
 ) -> tuple[str, ...]:
     """The program that looks after a world.
 
@@ -45,9 +53,11 @@ def steward_command(
         per_node: engines on each node.
         launcher: what starts them.
         command: its command for all of them, and the engine's own words.
+        warn_s: seconds before the end of the job at which it is told so; 0 for never.
         restart: whether a world that has ended is started again.
     """
     words = ["--folder", str(folder), "--per-node", str(per_node), "--launcher", launcher.name]
+    words += ["--warn-s", str(warn_s)]
     words += ["--restart"] * restart
     return ("python", "-m", __name__, *words, "--", *command)
 

@@ -41,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
             commands.node_names(os.environ["SLURM_JOB_NODELIST"]),
             options.per_node,
             LAUNCHERS[options.launcher],
+            options.warn_s,
         ),
         command=options.command,
         restart=options.restart,
@@ -54,6 +55,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="the cluster's folder")
     parser.add_argument("--per-node", type=int, required=True, help="engines on each node")
     parser.add_argument("--launcher", choices=LAUNCHERS, required=True, help="starts them")
+    parser.add_argument("--warn-s", type=int, required=True, help="before the end; 0 for never")
     parser.add_argument("--restart", action="store_true", help="start a world that has ended again")
     parser.add_argument("command", nargs="+", help="starts the engines")
     return parser.parse_args(words)

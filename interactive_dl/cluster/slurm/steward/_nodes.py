@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import psutil
 
 from interactive_dl.cluster import _processes
 from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.launchers import Launcher
-from interactive_dl.cluster.slurm.silence import Silence
+from interactive_dl.cluster.slurm.silence import Place, Silence
 from interactive_dl.errors import SchedulerError
 
 _LOG = logging.getLogger("interactive_dl.cluster")
 _ENGINE = "-m interactive_dl.engine"
+_LATER_S = 10.0
 
 
 class Nodes(Protocol):
@@ -59,6 +61,22 @@ class Nodes(Protocol):
         """Why the steward was sent this signal, in words."""
         ...
 
+    def leaving(self) -> Leaving | None:
+        """When what runs here is to be asked to leave; None where nobody says."""
+        ...
+
+
+class Leaving(NamedTuple):
+    """When what runs on nodes is to be asked to leave, if the steward has not done so by then.
+
+    Attributes:
+        in_s: seconds until then; infinite for never.
+        why: in words, which stay the same while the time is another.
+    """
+
+    in_s: float
+    why: str
+
 
 class JobNodes:
     """Nodes of a Slurm job.
@@ -69,19 +87,35 @@ class JobNodes:
         nodes: of the job; this runs on the first one.
         per_node: engines on each.
         launcher: what starts them.
+        warn_s: seconds before its end at which Slurm tells the steward; 0 for never.
     """
 
     go_on = "cluster.renew()"
 
     def __init__(
-        self, job: int, folder: Path, nodes: Sequence[str], per_node: int, launcher: Launcher
+        self,
+        job: int,
+        folder: Path,
+        nodes: Sequence[str],
+        per_node: int,
+        launcher: Launcher,
+        warn_s: int,
     ) -> None:
         self.job = job
         self.slots: Mapping[str, int] = dict.fromkeys(nodes, per_node)
-        self.silence = Silence(commands.slurmd_places(nodes) if len(nodes) > 1 else {})
+        self.silence = Silence({}, seek=self._places if len(nodes) > 1 else None)
         self._folder = folder
         self._per_node = per_node
         self._launcher = launcher
+        self._warn_s = warn_s
+
+    def _places(self) -> Mapping[str, Place]:
+        """Of all nodes; of none while Slurm does not answer."""
+        try:
+            return commands.slurmd_places(tuple(self.slots))
+        except SchedulerError as error:
+            _LOG.warning("Whether nodes answer is not known: %s", error)
+            return {}
 
     def placed(self, command: Sequence[str], hosts: Sequence[str]) -> list[str]:
         return self._launcher.placed(command, hosts, self._per_node)
@@ -130,3 +164,20 @@ class JobNodes:
             job = None
         left = "soon" if job is None or job.left_s is None else f"in {jobs.duration(job.left_s)}"
         return f"Slurm job {self.job} ends {left}"
+
+    def leaving(self) -> Leaving | None:
+        """After Slurm would have told, where there is a steward to hear it."""
+        if not self._warn_s:
+            return None
+        try:
+            job = commands.listing([self.job]).get(self.job)
+        except SchedulerError as error:
+            _LOG.debug("%s", error)
+            return None
+        if job is None:
+            return None
+        why = f"Slurm job {self.job} ends in {jobs.duration(self._warn_s)}"
+        if job.left_s is None:
+            return Leaving(math.inf, why)
+        later_s = min(_LATER_S, self._warn_s / 2)
+        return Leaving(max(0.0, job.left_s - self._warn_s + later_s), why)

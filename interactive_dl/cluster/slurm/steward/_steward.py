@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -34,6 +35,9 @@ _ASK_S = 5.0
 _WORLDS = 4
 _WITHIN_S = 60.0
 _RESUME_S = 120.0
+_ANNOUNCE_S = (5.0, 60.0)
+_ANNOUNCE_PART = 20
+_CHANGED_S = 2.0
 _CUT_OFF = (
     "This host has lost the network: neither the other nodes nor the recorder answer. Engines here"
     " have been ended, and are not started again from here."
@@ -84,8 +88,9 @@ class Steward:
             signal.signal(number, self._hear)
         nodes, world = tuple(self._nodes.slots), World(self._job, (), ())
         gone: tuple[int, ...] = ()
-        while True:
-            world = replace(world, ids=self._claim(nodes), hosts=nodes)
+        code, has_left = 1, False
+        while ids := self._claim(nodes):
+            world = replace(world, ids=ids, hosts=nodes)
             world.write(self._folder)
             code = self._look_after(world, gone)
             gone = (*gone, *world.ids)
@@ -115,6 +120,7 @@ class Steward:
         """Start a world and wait for its end; its exit code."""
         process = self._start(world)
         resuming = self._resume(world, gone) if gone else None
+        is_over = self._announce_end(world)
         noted = world
         while (code := process.poll()) is None:
             time.sleep(_TICK_S)
@@ -127,6 +133,7 @@ class Steward:
             is_cut = max(silent.values(), default=0.0) > _LOST_S
             if not self._is_elastic and (is_cut or self._is_broken(world)):
                 self._abort(process)
+        is_over.set()
         if resuming is not None and resuming.poll() is None:
             resuming.kill()
         self._nodes.sweep()
@@ -147,7 +154,18 @@ class Steward:
         )
 
     def _claim(self, nodes: Sequence[str]) -> tuple[int, ...]:
-        return exits.claim_ids(self._folder, sum(self._nodes.slots[node] for node in nodes))
+        """Ids for engines, once they can be claimed; none where the job is to end before."""
+        count = sum(self._nodes.slots[node] for node in nodes)
+        said = ""
+        while not (said and (self._is_to_end or self._heard)):
+            try:
+                return exits.claim_ids(self._folder, count)
+            except OSError as error:
+                if not said:
+                    _LOG.error("Engines cannot be numbered, and start once they can: %s", error)
+                said = str(error)
+            time.sleep(_LOOK_S)
+        return ()
 
     def _abort(self, process: subprocess.Popen[bytes]) -> None:
         """End a world; what of it does not end by itself is killed."""
@@ -181,19 +199,31 @@ class Steward:
             if engine in births and engine not in told:
                 lost = self._silence.known.get(node, 0.0) > _NAMED_S
                 how = "its node does not answer" if lost else _WITH_OTHERS
-                exits.record_loss(self._folder, births[engine], how)
+                self._note_loss(births[engine], how)
+
+    def _note_loss(self, birth: exits.Birth, how: str) -> None:
+        try:
+            exits.record_loss(self._folder, birth, how)
+        except OSError as error:
+            _LOG.warning("Notebooks are not told how engine %d ended: %s", birth.engine, error)
 
     # -- nodes ------------------------------------------------------------------------------------
 
     def _look(self, world: World) -> dict[str, float]:
         """For how long which nodes have been silent, as far as is known; asks again beside."""
-        if self._silence.places and (self._looker is None or not self._looker.is_alive()):
+        if self._is_asked and (self._looker is None or not self._looker.is_alive()):
             self._looker = threading.Thread(target=self._ask_nodes, name="nodes", daemon=True)
             self._looker.start()
         known = self._silence.known
         return {node: known[node] for node in world.hosts if known.get(node, 0.0) > _NAMED_S}
 
+    @property
+    def _is_asked(self) -> bool:
+        """Whether there is a way to see whether nodes answer."""
+        return bool(self._silence.places) or self._silence.seek is not None
+
     def _ask_nodes(self) -> None:
+        self._silence.find()
         self._silence.look()
         time.sleep(_LOOK_S)
 
@@ -272,6 +302,41 @@ class Steward:
         _LOG.warning("%s.", self._warning)
         threading.Thread(target=self._vacate, args=(world.ids,), name="vacate", daemon=True).start()
 
+    def _announce_end(self, world: World) -> threading.Event:
+        """Keep the recorder told of when engines are to be left that go on without this node.
+
+        Returns:
+            Ends that when it is set.
+        """
+        is_over = threading.Event()
+        if self._is_elastic and len(world.hosts) > 1:
+            words = (world.ids, is_over)
+            threading.Thread(target=self._announce, args=words, name="end", daemon=True).start()
+        return is_over
+
+    def _announce(self, engines: tuple[int, ...], is_over: threading.Event) -> None:
+        told_s = math.inf
+        pause_s = _ANNOUNCE_S[0]
+        while not is_over.is_set():
+            leaving = self._nodes.leaving()
+            if leaving is not None:
+                at_s = time.time() + leaving.in_s
+                is_passed = self._pass_on(wire.Vacate(1, leaving.why, engines, leaving.in_s))
+                if is_passed and abs(at_s - told_s) > _CHANGED_S:
+                    _LOG.info("What runs here is asked to leave at %s.", _clock(at_s))
+                    told_s = at_s
+                pause_s = _clamped(leaving.in_s / _ANNOUNCE_PART, *_ANNOUNCE_S)
+            is_over.wait(pause_s)
+
+    def _pass_on(self, message: wire.Vacate) -> bool:
+        """Tell the recorder; whether it has heard."""
+        try:
+            ask(_address.read(self._folder), message, _ASK_S)
+        except (RecorderUnreachableError, RecorderRefusedError) as error:
+            _LOG.debug("%s", error)
+            return False
+        return True
+
     def _vacate(self, engines: tuple[int, ...]) -> None:
         """Tell the recorder, until it has heard."""
         while True:
@@ -299,3 +364,12 @@ class Steward:
 def _be_deaf() -> None:
     """Of all that runs in the job it is for the steward to say when it ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _clock(at_s: float) -> str:
+    """A time, in seconds since the epoch, in words."""
+    return "no time" if at_s == math.inf else time.strftime("%H:%M:%S", time.localtime(at_s))
+
+
+def _clamped(value: float, least: float, most: float) -> float:
+    return max(least, min(value, most))

@@ -157,3 +157,5 @@ def test_a_job_without_its_first_node_is_told(
     told = jobs.headless_words(job)
     assert told.startswith(said)
     assert bool(told) == bool(said) == ("Type: cluster.renew()" in told)
+    assert bool(told) == ("neither started again nor warned" in told)
+    assert "warned" not in jobs.headless_words(job, is_warned=True)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from interactive_dl.cluster.slurm import jobs
+from interactive_dl.cluster.slurm import commands, jobs
 from interactive_dl.cluster.slurm.launchers import launcher
 from interactive_dl.cluster.slurm.silence import Place, Silence
 from interactive_dl.cluster.slurm.steward import _steward, keeper_command, steward_command
 from interactive_dl.cluster.slurm.steward.__main__ import main
-from interactive_dl.cluster.slurm.steward._nodes import JobNodes
+from interactive_dl.cluster.slurm.steward._nodes import JobNodes, Leaving
 from interactive_dl.cluster.slurm.steward._steward import Steward
 from interactive_dl.cluster.slurm.worlds import World, end, is_to_end
 from interactive_dl.cluster.ssh.steward._guards import Guards
-from interactive_dl.errors import RecorderRefusedError
-from interactive_dl.telemetry import _address, exits
+from interactive_dl.errors import RecorderRefusedError, RecorderUnreachableError
+from interactive_dl.telemetry import _address, exits, wire
 
 
 class _Nodes:
@@ -112,10 +115,11 @@ def test_it_is_told_to_end_one_job_of_a_cluster(tmp_path: Path) -> None:
 
 def test_its_command_shows_what_it_starts() -> None:
     words = steward_command(
-        Path("/f"), 2, launcher("mpiexec"), ["mpiexec", "-n", "4"], restart=True
+        Path("/f"), 2, launcher("mpiexec"), ["mpiexec", "-n", "4"], warn_s=300, restart=True
     )
     assert words[3:] == (
-        *("--folder", "/f", "--per-node", "2", "--launcher", "mpiexec", "--restart"),
+        *("--folder", "/f", "--per-node", "2", "--launcher", "mpiexec"),
+        *("--warn-s", "300", "--restart"),
         *("--", "mpiexec", "-n", "4"),
     )
 
@@ -126,7 +130,7 @@ def test_a_job_that_slurm_starts_again_ends_at_once(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     World(7, (0,), ("n1",)).write(tmp_path)
     mpiexec = launcher("mpiexec")
-    words = steward_command(tmp_path, 1, mpiexec, ["mpiexec", "-n", "1"], restart=True)
+    words = steward_command(tmp_path, 1, mpiexec, ["mpiexec"], warn_s=0, restart=True)
     assert main(words[3:]) == 1
     assert "Slurm has started it again" in caplog.text
     assert World.read(tmp_path, 7) == World(7, (0,), ("n1",))
@@ -200,6 +204,9 @@ class _Cut:
     def ending(self, number: int) -> str:
         return str(number)
 
+    def leaving(self) -> Leaving:
+        return Leaving(90.0, "Job 7 ends in 5 min")
+
 
 @pytest.mark.parametrize(
     ("recorder_answers", "started"), [(True, [("n1", "n2"), ("n1",)]), (False, [("n1", "n2")])]
@@ -251,11 +258,133 @@ def test_a_slurm_that_does_not_answer_costs_no_world(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    nodes = JobNodes(7, tmp_path, ["n1"], 1, launcher("mpiexec"))
+    nodes = _job_nodes(tmp_path)
     nodes.clear()
+    nodes.silence.find()
     assert not nodes.unfit()
+    assert nodes.leaving() is None
+    assert nodes.silence.look() == {}
     assert "there is no squeue" in caplog.text
     assert "there is no sinfo" in caplog.text
+
+
+def test_engines_start_before_slurm_says_where_their_nodes_are_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[dict[str, Place]] = [{}, {"n1": ("n1", 6818), "n2": ("n2", 6818)}]
+    monkeypatch.setattr(commands, "slurmd_places", lambda _: said.pop(0))
+    silence = _job_nodes(tmp_path).silence
+    assert len(said) == 2
+    silence.find()
+    assert silence.places == {}
+    for _ in range(2):
+        silence.find()
+        assert set(silence.places) == {"n1", "n2"}
+
+
+@pytest.mark.parametrize(
+    ("left_s", "warn_s", "leaving"),
+    [
+        (600.0, 300, Leaving(310.0, "Slurm job 7 ends in 5 min")),
+        (200.0, 300, Leaving(0.0, "Slurm job 7 ends in 5 min")),
+        (50.0, 10, Leaving(45.0, "Slurm job 7 ends in 10 s")),
+        (None, 300, Leaving(math.inf, "Slurm job 7 ends in 5 min")),
+        (600.0, 0, None),
+    ],
+)
+def test_what_is_to_leave_without_a_steward_does_so_after_slurm_would_have_told_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    left_s: float | None,
+    warn_s: int,
+    leaving: Leaving | None,
+) -> None:
+    job = jobs.Job(7, "RUNNING", left_s=left_s)
+    monkeypatch.setattr(commands, "listing", lambda _: {7: job})
+    assert _job_nodes(tmp_path, warn_s).leaving() == leaving
+
+
+@pytest.mark.parametrize(("is_elastic", "hosts"), [(True, 2), (True, 1), (False, 2)])
+def test_the_recorder_knows_beforehand_when_engines_end_that_outlive_their_steward(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_elastic: bool, hosts: int
+) -> None:
+    told: list[wire.Vacate] = []
+    is_enough = threading.Event()
+
+    def hear(_: object, message: wire.Vacate, __: float) -> None:
+        told.append(message)
+        if len(told) == 1:
+            raise RecorderUnreachableError("It starts again.")
+        if len(told) > 2:
+            is_enough.set()
+
+    monkeypatch.setattr(_steward, "ask", hear)
+    monkeypatch.setattr(_steward, "_ANNOUNCE_S", (0.01, 0.01))
+    _address.write(tmp_path, _address.Address("tcp://127.0.0.1:1", "", "", ""))
+    steward = Steward(
+        folder=tmp_path, nodes=_Cut(tmp_path), command=[], restart=False, is_elastic=is_elastic
+    )
+    is_over = steward._announce_end(World(7, (4, 5), ("n1", "n2")[:hosts]))
+    is_announced = is_elastic and hosts > 1
+    assert is_enough.wait(10.0 if is_announced else 0.1) == is_announced
+    is_over.set()
+    assert set(told) == ({wire.Vacate(1, "Job 7 ends in 5 min", (4, 5), 90.0)} if told else set())
+
+
+def test_engines_that_cannot_be_numbered_wait_until_they_can(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+
+    def claim(folder: Path, count: int) -> tuple[int, ...]:
+        tries.append(count)
+        if len(tries) < 3:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        return (8, 9)
+
+    monkeypatch.setattr(exits, "claim_ids", claim)
+    monkeypatch.setattr(_steward, "_LOOK_S", 0.01)
+    steward = _steward_of(tmp_path)
+    assert steward._claim(("n1", "n2")) == (8, 9)
+    assert caplog.text.count("Disk quota exceeded") == 1
+
+
+@pytest.mark.parametrize("how", ["stopped", "warned"])
+def test_engines_that_cannot_be_numbered_are_not_waited_for_beyond_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    def claim(folder: Path, count: int) -> tuple[int, ...]:
+        if how == "stopped":
+            end(tmp_path, 7)
+        else:
+            steward._hear(signal.SIGTERM, None)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(exits, "claim_ids", claim)
+    steward = _steward_of(tmp_path)
+    assert steward.run() == (0 if how == "stopped" else 1)
+
+
+def test_a_loss_that_cannot_be_written_costs_no_world(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    for engine in (4, 5):
+        exits.record_birth(tmp_path, exits.Birth(engine, engine - 4, (4, 5), "n1", 99, 98))
+    monkeypatch.setattr(exits, "record_loss", refuse)
+    _steward_of(tmp_path)._bury(World(7, (4, 5), ("n1", "n2")))
+    assert "Notebooks are not told how engine 4 ended: " in caplog.text
+    assert "engine 5" in caplog.text
+
+
+def _job_nodes(folder: Path, warn_s: int = 300) -> JobNodes:
+    return JobNodes(7, folder, ["n1", "n2"], 1, launcher("mpiexec"), warn_s)
+
+
+def _steward_of(folder: Path) -> Steward:
+    return Steward(folder=folder, nodes=_Cut(folder), command=[], restart=True, is_elastic=False)
 
 
 def test_what_cannot_be_written_is_logged_and_leaves_nothing(
