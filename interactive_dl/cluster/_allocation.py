@@ -126,7 +126,7 @@ class Allocation(Protocol):
         """How a follow-on of this allocation is to be started.
 
         Raises:
-            RequestError: unknown options, or there is nothing to renew.
+            RequestError: unknown options, there is nothing to renew, or a follow-on is waited for.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -253,7 +254,8 @@ class Cluster:
             changes: options of the request that are to be others: ``walltime_min=240``.
 
         Raises:
-            RequestError: an unknown option, or engines on this machine.
+            RequestError: an unknown option, or engines on this machine; or a follow-on is waited
+                for already.
             AllocationError: Slurm refuses, or the job can never start, or has ended.
             SchedulerError: Slurm does not answer.
             ClusterError: engines that do not register; a world of the wrong size.
@@ -297,13 +299,15 @@ class Cluster:
     def doctor(self) -> Report:
         """Look at the machines that its engines would be on; nothing of the cluster is started.
 
-        With a scheduler a short job with the cluster's own request looks at its nodes: whether they
-        reach this host and see its folder, their clocks, versions and MPI, a world of ranks over
-        all of them, and how fast they reach each other.
+        With a scheduler a short job with the cluster's own request looks at its nodes, hosts that
+        ssh reaches are asked themselves: whether they reach this host and see its folder, their
+        clocks, versions and MPI, a world of ranks over all of them, and how fast they reach each
+        other.
 
         Raises:
             AllocationRefusedError: the scheduler does not take such a job.
             SchedulerError: it does not answer.
+            SetupError: there is no ssh.
         """
         return self._background.run(self._allocation.examine())
 
@@ -497,6 +501,11 @@ class Cluster:
         from interactive_dl.cluster import _renewal
 
         client, folder = self.client, self._places.folder
+        if self._renewing is not None:
+            raise RequestError(
+                f"Cluster {self.id!r} has one follow-on allocation at a time, and another one is"
+                " waited for. Interrupt that cell, then: cluster.renew()"
+            )
         options = self._allocation.renewed(changes)
         follow_on = kind(options.where)(self._places, options)
         follow_on.check()
@@ -504,9 +513,11 @@ class Cluster:
         try:
             described, engines = await _renewal.open_room(follow_on, client, self._places, options)
             gone = tuple(engine for engine in exits.births(folder) if engine not in engines)
-            if set(gone) & set(client.ids) and self._allocation.can_leave():
-                await _renewal.clear(self._places, self.runs_folder, gone)
-            _renewal.give_back(self._places, gone)
+            async with contextlib.AsyncExitStack() as leaving:
+                if set(gone) & set(client.ids) and self._allocation.can_leave():
+                    cleared = _renewal.cleared(self._places, self.runs_folder, gone)
+                    await leaving.enter_async_context(cleared)
+                _renewal.give_back(self._places, gone)
         except asyncio.CancelledError:
             await follow_on.end()
             _renewal.note_follow_on(self._places, 0)

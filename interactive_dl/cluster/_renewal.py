@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from interactive_dl.cluster import _elsewhere, _processes, _starting, resuming
 from interactive_dl.cluster._allocation import Allocation
@@ -31,6 +34,10 @@ _ASK_S = 5.0
 _LEAVE_S = 60.0
 _SEARCHES_S = 180.0
 _POLL_S = 0.1
+_GIVEN_UP = (
+    "The allocation is not renewed. What had already been asked to leave its engines writes a"
+    " checkpoint and stops, and goes on with the next: cluster.renew()"
+)
 
 
 async def open_room(
@@ -70,16 +77,41 @@ def note_follow_on(places: Places, job: int) -> None:
         replace(Description.read(places.description), follow_on=job).write(places.description)
 
 
-async def clear(places: Places, runs: Path, gone: Sequence[int]) -> None:
-    """Have all that runs on engines let go of them, after a checkpoint, and wait for it."""
+@contextlib.asynccontextmanager
+async def cleared(places: Places, runs: Path, gone: Sequence[int]) -> AsyncIterator[None]:
+    """Have all that runs on engines let go of them, after a checkpoint, and wait for it.
+
+    Where that is interrupted, or what is done then fails, engines may be used again.
+    """
     running = [one.run for one in resuming.unfinished(runs, places.folder, gone)]
     who = f"{identity.who()}, who renews the allocation"
+    question = wire.Vacate(1, who, tuple(gone))
+    telling = asyncio.create_task(asyncio.to_thread(_tell, places, question))
     try:
-        question = wire.Vacate(1, who, tuple(gone))
-        await asyncio.to_thread(ask, _address.read(places.folder), question, _ASK_S)
+        if problem := await asyncio.shield(telling):
+            _LOG.warning("What runs on the old engines ends without a checkpoint: %s", problem)
+        else:
+            await _await_leaving(places, runs, running)
+        yield
+    except BaseException:
+        await telling  # what is said last counts
+        given_back = msgspec.structs.replace(question, in_s=math.inf)
+        if problem := await asyncio.to_thread(_tell, places, given_back):
+            _LOG.warning("What begins on the engines now is told to leave them: %s", problem)
+        _LOG.warning(_GIVEN_UP)
+        raise
+
+
+def _tell(places: Places, question: wire.Vacate) -> str:
+    """Tell the recorder; why it has not heard, where it has not."""
+    try:
+        ask(_address.read(places.folder), question, _ASK_S)
     except (RecorderUnreachableError, RecorderRefusedError) as error:
-        _LOG.warning("What runs on the old engines ends without a checkpoint: %s", error)
-        return
+        return str(error)
+    return ""
+
+
+async def _await_leaving(places: Places, runs: Path, running: Sequence[str]) -> None:
     deadline_s = time.monotonic() + _LEAVE_S
     while not _have_left(places, runs, running):
         if time.monotonic() > deadline_s:
