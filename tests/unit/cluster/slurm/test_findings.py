@@ -164,6 +164,16 @@ def test_ranks_that_slurm_starts_need_its_mpi_and_no_mpiexec() -> None:
     assert "on n2 mpi4py loads MPICH 5.0.2" in all_["one MPI"].cause
 
 
+def test_ranks_of_mpich_are_started_by_its_own_plug_in() -> None:
+    by_pmi2 = msgspec.structs.replace(ASKED, launcher="srun:pmi2", start=("srun",))
+    mpich = [node(name, mpi="MPICH Version:      5.0.2", mpiexec="") for name in ("n1", "n2")]
+    assert failed(found(*mpich, asked=by_pmi2)) == []
+    all_ = found(mpich[0], node("n2"), asked=by_pmi2)
+    assert failed(all_) == ["one MPI"]
+    assert "makes one world of ranks of MPICH, but on n2" in all_["one MPI"].cause
+    assert "launcher='mpiexec' or launcher='srun:pmix'" in all_["one MPI"].fix
+
+
 def test_worlds_of_size_1_under_srun_name_the_launchers_that_fit() -> None:
     told = job(size=1, hosts={"n1": 1}, links=[], plug_ins=("none", "pmix"))
     world = found(told=told, asked=BY_SLURM)["allreduce, all nodes"]

@@ -17,20 +17,26 @@ def _there_are(
     monkeypatch.setattr(commands, "plug_ins", lambda: plug_ins)
 
 
-@pytest.mark.parametrize("mpis", [("openmpi",), ()])
+@pytest.mark.parametrize(
+    ("plug_in", "mpis"),
+    [("pmix", ("openmpi",)), ("pmix", ()), ("pmi2", ("mpich",)), ("pmi2", ())],
+)
 def test_slurms_plug_in_and_its_mpi_need_no_mpiexec(
-    mpis: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    plug_in: str, mpis: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _there_are(monkeypatch, mpis=mpis, plug_ins=("none", "pmix"))
-    fitness.check(launcher("srun:pmix"), "/nowhere")
+    _there_are(monkeypatch, mpis=mpis, plug_ins=("none", plug_in))
+    fitness.check(launcher(f"srun:{plug_in}"), "/nowhere")
 
 
+@pytest.mark.parametrize(
+    ("plug_in", "mpi", "offered"), [("pmix", "openmpi", "pmi2"), ("pmi2", "mpich", "pmix")]
+)
 def test_a_plug_in_that_slurm_lacks_is_told_with_those_that_it_has(
-    monkeypatch: pytest.MonkeyPatch,
+    plug_in: str, mpi: str, offered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _there_are(monkeypatch, mpis=("openmpi",), plug_ins=("none", "pmi2"))
-    with pytest.raises(RequestError, match=r"names none, pmi2.*launcher='mpiexec'"):
-        fitness.check(launcher("srun:pmix"), "/nowhere")
+    _there_are(monkeypatch, mpis=(mpi,), plug_ins=("none", offered))
+    with pytest.raises(RequestError, match=rf"names none, {offered}.*launcher='mpiexec'"):
+        fitness.check(launcher(f"srun:{plug_in}"), "/nowhere")
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,18 @@ def test_ranks_under_mpiexec_outlive_each_other_on_one_node() -> None:
     assert (mpiexec.survives(1), mpiexec.survives(2)) == (True, False)
 
 
-def test_slurm_itself_starts_ranks_that_all_end_with_one() -> None:
-    pmix = launcher("srun:pmix")
-    command = pmix.command(SIX)
+@pytest.mark.parametrize("plug_in", ["pmix", "pmi2"])
+def test_slurm_itself_starts_ranks_that_all_end_with_one(plug_in: str) -> None:
+    srun = launcher(f"srun:{plug_in}")
+    assert srun.plug_in == plug_in
+    command = srun.command(SIX)
     assert command[:3] == ("srun", "-n", "6")
-    assert {"--mpi=pmix", "--kill-on-bad-exit=1", "--quit-on-interrupt"} <= set(command)
-    assert {"--nodes=1", "--nodelist=n3"} <= set(pmix.placed(command, ["n3"], 3))
-    assert not pmix.survives(1)
+    assert {f"--mpi={plug_in}", "--kill-on-bad-exit=1", "--quit-on-interrupt"} <= set(command)
+    assert "--cpu-bind=cores" in srun.command(PINNED)
+    placed = srun.placed([*command, "python"], ["n3"], 3)
+    assert placed[:5] == ["srun", "-n", "3", "--nodes=1", "--ntasks-per-node=3"]
+    assert placed[5:] == ["--nodelist=n3", *command[3:], "python"]
+    assert not srun.survives(1)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,7 @@ def test_slurm_itself_starts_ranks_that_all_end_with_one() -> None:
     [
         ({}, "-- mpiexec -n 4 ", False),
         ({"launcher": "srun:pmix"}, "-- srun -n 4 --overlap --mpi=pmix ", True),
+        ({"launcher": "srun:pmi2"}, "-- srun -n 4 --overlap --mpi=pmi2 ", True),
         ({"launcher": "srun:pmix", "collectives": "gloo"}, "--overlap --mpi=none ", False),
     ],
 )
