@@ -12,7 +12,7 @@ import pytest
 from interactive_dl.cluster._description import Options
 from interactive_dl.cluster._places import Places
 from interactive_dl.cluster.examination import _sight
-from interactive_dl.cluster.examination._sight import Sight
+from interactive_dl.cluster.examination._sight import Sight, Target, has_mark
 from interactive_dl.cluster.ssh import _connection, each
 from interactive_dl.cluster.ssh._allocation import SSHAllocation, daemon_variables
 from interactive_dl.cluster.ssh._connection import (
@@ -164,6 +164,13 @@ def test_no_command_line_shows_the_word_that_a_looker_must_know(
     monkeypatch.setattr(_sight, "_CALL_S", 0.05)
     main(words[3:])
     assert '"has_mark":true' in capsys.readouterr().out
+
+
+def test_a_folder_of_the_same_name_on_another_disk_is_not_the_shared_one(tmp_path: Path) -> None:
+    target = Target(tmp_path / "mark", "127.0.0.1", 9, "secret")
+    assert not has_mark(target)
+    target.mark.write_text("another")
+    assert not has_mark(target)
 
 
 def _sees(machine: str = "n1 b", *, has_mark: bool = True, unreached: str = "") -> Sight:
