@@ -17,7 +17,7 @@ from deploy.setup.environment import VirtualEnvironment
 from deploy.setup.lock import locked
 from deploy.setup.options import MPIS, Options, mpi_from_environment, pinned, requirements
 from deploy.setup.progress import elapsed
-from deploy.setup.recipe import FOLDER, HOROVOD, recipe_for
+from deploy.setup.recipe import HOROVOD, recipe_files, recipe_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = CHECKOUT / "deploy" / "constraints.txt"
@@ -65,11 +65,10 @@ def _is_current(environment: Path, asked: Options, mpi: str) -> bool:
 
 
 def _digest(options: Options, mpi: str) -> str:
-    recipe = sorted(FOLDER.glob("*.cmake"))
     facts = [str(CHECKOUT), platform.python_version(), HOROVOD]
     # What the default environment depends on is as it was before there was a choice.
     facts += [] if mpi == "openmpi" else [*requirements(options, PYPROJECT, mpi)]
-    return stamp.digest(options, facts, [PYPROJECT, CONSTRAINTS, PROXY, *recipe])
+    return stamp.digest(options, facts, [PYPROJECT, CONSTRAINTS, PROXY, *recipe_files()])
 
 
 def _set_up(environment: VirtualEnvironment, asked: Options, mpi: str) -> None:

@@ -14,7 +14,14 @@ from pathlib import Path
 from deploy.setup import commands
 from deploy.setup.lock import locked
 from deploy.setup.progress import cmake_percent
-from deploy.setup.recipe import HOROVOD, Recipe, build_environment, compilers_at_once
+from deploy.setup.recipe import (
+    FOLDER,
+    HOROVOD,
+    Recipe,
+    build_environment,
+    compilers_at_once,
+    patches,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Shelf:
         return self.folder / f"source-{hashlib.sha256(str(self.python).encode()).hexdigest()[:10]}"
 
 
-def obtain(shelf: Shelf, recipe: Recipe) -> Path:
+def obtain(shelf: Shelf, recipe: Recipe, *, folder: Path = FOLDER) -> Path:
     """The wheel for a recipe: the cached one, else a newly built one.
 
     A build that was interrupted goes on from its object files.
@@ -56,36 +63,37 @@ def obtain(shelf: Shelf, recipe: Recipe) -> Path:
     Args:
         shelf: where it is, or will be, and who builds it.
         recipe: what to build.
+        folder: where the CMake files and patches are.
 
     Raises:
-        CommandFailedError: the build failed.
+        CommandFailedError: the build failed, or a patch does not apply.
     """
     with locked(shelf.folder / "lock", "building this Horovod wheel") as lock:
         if shelf.wheel is None:
-            _build(shelf, recipe, lock)
+            _build(shelf, recipe, folder, lock)
         assert shelf.wheel is not None
         return shelf.wheel
 
 
-def _build(shelf: Shelf, recipe: Recipe, lock: int) -> None:
+def _build(shelf: Shelf, recipe: Recipe, folder: Path, lock: int) -> None:
     resumed = shelf.source.exists()
     if not resumed:
-        _fetch_source(shelf, lock)
+        _fetch_source(shelf, folder, lock)
     try:
-        _compile(shelf, recipe, lock, resumed=resumed)
+        _compile(shelf, recipe, folder, lock, resumed=resumed)
     except commands.CommandFailedError:
         if not resumed:
             raise
         # A kill -9 or a full disk may have left an object file cut short.
         print("The interrupted build does not go on; building from the start.", flush=True)
         shutil.rmtree(shelf.source)
-        _fetch_source(shelf, lock)
-        _compile(shelf, recipe, lock, resumed=False)
+        _fetch_source(shelf, folder, lock)
+        _compile(shelf, recipe, folder, lock, resumed=False)
     for source in shelf.folder.glob("source-*"):
         shutil.rmtree(source)
 
 
-def _fetch_source(shelf: Shelf, lock: int) -> None:
+def _fetch_source(shelf: Shelf, folder: Path, lock: int) -> None:
     downloads = shelf.folder / "downloads"
     commands.run(
         "Fetching Horovod's source",
@@ -101,12 +109,34 @@ def _fetch_source(shelf: Shelf, lock: int) -> None:
     shutil.rmtree(unpacked, ignore_errors=True)
     with tarfile.open(downloads / f"horovod-{HOROVOD}.tar.gz") as archive:
         archive.extractall(unpacked, filter="data")
-    (unpacked / f"horovod-{HOROVOD}").rename(shelf.source)
-    shutil.rmtree(unpacked)
     shutil.rmtree(downloads)
+    source = unpacked / f"horovod-{HOROVOD}"
+    for patch in patches(folder):
+        _apply(patch, source, shelf, lock)
+    source.rename(shelf.source)
+    shutil.rmtree(unpacked)
 
 
-def _compile(shelf: Shelf, recipe: Recipe, lock: int, *, resumed: bool) -> None:
+def _apply(patch: Path, source: Path, shelf: Shelf, lock: int) -> None:
+    try:
+        commands.run(
+            f"Applying {patch.name}",
+            [
+                *("patch", "--strip=1", "--fuzz=0", "--forward", "--batch"),
+                *(f"--directory={source}", f"--input={patch}"),
+            ],
+            log=shelf.log,
+            percent=lambda line: None,
+            held=(lock,),
+        )
+    except commands.CommandFailedError as error:
+        raise commands.CommandFailedError(
+            f"A patch must fit the source of Horovod {HOROVOD}, but {patch} does not: make it"
+            f" anew from that source.\n{error}"
+        ) from error
+
+
+def _compile(shelf: Shelf, recipe: Recipe, folder: Path, lock: int, *, resumed: bool) -> None:
     wheels = shelf.source / "wheels"
     jobs = compilers_at_once(
         len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -120,7 +150,7 @@ def _compile(shelf: Shelf, recipe: Recipe, lock: int, *, resumed: bool) -> None:
         log=shelf.log,
         percent=cmake_percent,
         environment=build_environment(
-            recipe, os.environ, bin_folder=shelf.python.parent, jobs=jobs
+            recipe, os.environ, bin_folder=shelf.python.parent, jobs=jobs, folder=folder
         ),
         held=(lock,),
     )

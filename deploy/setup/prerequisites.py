@@ -14,7 +14,14 @@ from pathlib import Path
 PYTHON = (3, 11)
 # CMake reads the toolchain file from the environment since 3.21.
 CMAKE_AT_LEAST = (3, 21)
-_PACKAGES = {"g++": "g++", "gcc": "gcc", "make": "make", "cmake": "cmake", "npm": "npm"}
+_PACKAGES = {
+    "g++": "g++",
+    "gcc": "gcc",
+    "make": "make",
+    "cmake": "cmake",
+    "patch": "patch",
+    "npm": "npm",
+}
 
 
 @dataclass(frozen=True)

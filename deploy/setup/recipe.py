@@ -15,6 +15,7 @@ HOROVOD = "0.28.1"
 FOLDER = Path(__file__).resolve().parents[1] / "horovod"
 _GB_PER_COMPILER = 2
 _MAKE_VARIABLES = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+_OWN_VARIABLES = ("HOROVOD_W", "HOROVOD_LOCAL_VERSION")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Recipe:
         libc: ``glibc2.36``: a home folder may be shared by unlike machines.
         gpu: whether NCCL reduces.
         arch_flags: the user's ``HOROVOD_BUILD_ARCH_FLAGS``.
-        files: hash of the CMake files.
+        files: hash of the CMake files and patches.
     """
 
     python: str
@@ -60,6 +61,16 @@ class Recipe:
         return "-".join((*readable, hashlib.sha256(rest).hexdigest()[:10]))
 
 
+def patches(folder: Path = FOLDER) -> tuple[Path, ...]:
+    """Changes of Horovod's source, in the order in which they are applied."""
+    return tuple(sorted(folder.glob("*.patch")))
+
+
+def recipe_files(folder: Path = FOLDER) -> tuple[Path, ...]:
+    """All files that a wheel is made with besides Horovod's source."""
+    return (*sorted(folder.glob("*.cmake")), *patches(folder))
+
+
 def recipe_for(
     versions: Mapping[str, str], *, gpu: bool, environment: Mapping[str, str], folder: Path = FOLDER
 ) -> Recipe:
@@ -69,10 +80,10 @@ def recipe_for(
         versions: version by normalised name of each installed package.
         gpu: whether NCCL reduces.
         environment: the user's variables.
-        folder: where the CMake files are.
+        folder: where the CMake files and patches are.
     """
     files = hashlib.sha256()
-    for file in sorted(folder.glob("*.cmake")):
+    for file in recipe_files(folder):
         files.update(file.name.encode() + b"\0" + file.read_bytes())
     return Recipe(
         python="{}.{}".format(*platform.python_version_tuple()),
@@ -103,7 +114,7 @@ def build_environment(
         name: value
         for name, value in user.items()
         # ``make setup`` would hand its own job server to Horovod's make.
-        if name not in _MAKE_VARIABLES and not name.startswith("HOROVOD_W")
+        if name not in _MAKE_VARIABLES and not name.startswith(_OWN_VARIABLES)
     }
     gpu = {"HOROVOD_GPU_OPERATIONS": "NCCL"} if recipe.gpu else {}
     return {

@@ -28,7 +28,8 @@ FRAMEWORKS: tuple[Framework, ...] = ("tensorflow", "torch")
 COMPRESSIONS: tuple[Compression, ...] = ("none", "fp16")
 REDUCE_OPS: tuple[ReduceOp, ...] = ("average", "sum", "adasum")
 
-_SETTLED: dict[Framework, frozenset[str]] = {}
+PATCHED = "+idl"
+"""In the version of a Horovod that can be started again, whatever it was tuned to."""
 
 
 def keras_framework() -> Framework:
@@ -70,22 +71,30 @@ def is_running(framework: Framework) -> bool:
 def start(framework: Framework, links: Links) -> None:
     """Initialise this framework's Horovod on a group; restarts it if it runs.
 
+    All ranks are tuned as rank 0 is, which has been an engine for longest: one that is new knows
+    of no tuning, and Horovod hangs where ranks differ in it.
+
     Raises:
-        GroupError: all that it tunes is settled in this process. Another start would write its
-            defaults to where no parameter is left (Horovod 0.28, ``parameter_manager.cc``).
+        GroupError: it is tuned, and is one that may crash at the start after this one.
+        PeerFailedError: a member failed.
     """
     hvd = library(framework)
-    settled = _SETTLED.get(framework, frozenset())
-    if not _tuning.is_open(settled):
-        raise GroupError(
-            "Horovod cannot be started again, for another group or after a loss, in a process in"
-            " which it has tuned itself, or was given both fusion_mb and cycle_ms: it would crash."
-            " Type: cluster.restart(), and set one of them where groups change."
-        )
+    _tuning.set_variables(links.broadcast(_tuning.variables(), 0))
+    _check_that_it_starts_again()
     if hvd.is_initialized():
         hvd.shutdown()
     links.start_horovod(hvd)
-    _SETTLED[framework] = settled | _tuning.settled()
+
+
+def _check_that_it_starts_again() -> None:
+    version = importlib.import_module("horovod").__version__
+    if _tuning.variables() and PATCHED not in version:
+        raise GroupError(
+            f"A tuned Horovod must be that of `make setup`, a version with {PATCHED!r}, but"
+            f" {version} is installed: it may crash when it is started again after"
+            f" {', '.join(_tuning.variables())}. Type: make setup; or, to leave it untuned:"
+            " engine.init(tuning=engine.Tuning())"
+        )
 
 
 def shutdown() -> tuple[Framework, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _VARIABLES = (
@@ -14,10 +15,6 @@ _VARIABLES = (
 )
 
 
-_OWN = {"HOROVOD_FUSION_THRESHOLD": str(128 * 2**20), "HOROVOD_CYCLE_TIME": "1"}
-"""Horovod's own values of what it remembers for good in a process once it was set."""
-
-
 @dataclass(frozen=True)
 class Tuning:
     """Tensor fusion: a message costs its latency however small it is, so Horovod waits a moment,
@@ -26,10 +23,6 @@ class Tuning:
     This package hands it all gradients of a step as one group, which travels as a whole; the knobs
     matter where a model has more gradients than the buffer holds, and for what is reduced besides.
     None leaves Horovod's own default.
-
-    Horovod 0.28 crashes when it is started again, for another group or for the ranks that are left
-    when one dies, in a process in which both buffer and time were set, or in which it has tuned
-    itself. ``engine.init`` raises instead; set one of them where groups change.
 
     Attributes:
         fusion_mb: size of the buffer; 0 sends each tensor by itself.
@@ -67,28 +60,25 @@ class Tuning:
     def apply(self) -> bool:
         """Have the next start of Horovod in this process read it.
 
-        What was set before, and is left open now, is set to Horovod's own value.
-
         Returns:
             Whether anything is other than it was.
         """
-        before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
-        after = self.environment()
-        after = {name: own for name, own in _OWN.items() if name in before} | after
-        os.environ.update(after)
+        before, after = variables(), self.environment()
+        set_variables(after)
         return before != after
+
+
+def variables() -> dict[str, str]:
+    """What the next start of Horovod in this process reads."""
+    return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def set_variables(values: Mapping[str, str]) -> None:
+    """Have the next start read these and no others."""
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
+    os.environ.update(values)
 
 
 def _bytes(megabytes: float | None) -> int | None:
     return None if megabytes is None else round(megabytes * 2**20)
-
-
-def settled() -> frozenset[str]:
-    """What Horovod remembers for good when it starts next; all of it where it tunes itself."""
-    tunes_itself = os.environ.get("HOROVOD_AUTOTUNE", "0") not in ("", "0")
-    return frozenset(name for name in _OWN if tunes_itself or os.environ.get(name))
-
-
-def is_open(settled_before: frozenset[str]) -> bool:
-    """Whether Horovod can be started again after starts with these settled."""
-    return settled_before < _OWN.keys()

@@ -189,11 +189,12 @@ def init(
         engines: stable ids of the members; by default those that the cell was sent to (the whole
             world, or a subset under ``%%px --targets``), under ``mpiexec`` all of them.
         framework: whose Horovod to start; by default that of Keras's backend.
-        tuning: how Horovod gathers tensors into messages; by default as before. Another tuning
-            restarts Horovod. Alike on every member.
+        tuning: how Horovod gathers tensors into messages; by default as rank 0 had it before.
+            Another tuning restarts Horovod. Alike on every member.
 
     Raises:
-        GroupError: a member is dead, busy or did not call ``init()``.
+        GroupError: a member is dead, busy or did not call ``init()``; or Horovod is to be tuned,
+            and lacks the patch with which that is safe (docs/setup.md).
         ValueError: the members' tunings differ. On every member.
     """
     chosen = framework or _horovod.keras_framework()

@@ -9,7 +9,7 @@ from lines import ScriptedLine, scripted
 from models import BATCH, MODELS, dense, distance, loss, my_part, samples, weights
 
 from interactive_dl import data, engine
-from interactive_dl.engine import _horovod, _rate, knobs
+from interactive_dl.engine import _horovod, _rate, _tuning, knobs
 from interactive_dl.engine._agreement import check_weights_agree
 from interactive_dl.engine._recovery import scale_rates
 from interactive_dl.errors import TrainingError
@@ -394,12 +394,66 @@ def test_what_is_too_large_is_cut_and_what_is_infinite_stays():
     assert not np.isfinite(mean[2:]).any()
 
 
-def test_horovod_takes_up_another_tuning_and_its_own_again(group):
-    for tuning in (engine.Tuning(cycle_ms=2), engine.Tuning()):
-        again = engine.init(engines=range(group.size), tuning=tuning)
-        assert again is group
-        assert _horovod.is_running(_horovod.keras_framework())
-        train(sgd())
+@pytest.fixture
+def tried(group, shared_path, monkeypatch):
+    """Where Horovod notes what it tries, a line for every few steps; untuned afterwards."""
+    monkeypatch.setenv("HOROVOD_AUTOTUNE_WARMUP_SAMPLES", "0")
+    monkeypatch.setenv("HOROVOD_AUTOTUNE_STEPS_PER_SAMPLE", "1")
+    yield shared_path / "tried.csv"
+    engine.init(engines=range(group.size), tuning=engine.Tuning())
+
+
+def itself(tried):
+    return engine.Tuning(cycle_ms=1, autotune=True, autotune_log=str(tried))
+
+
+@pytest.fixture
+def trained(group):
+    """Trains one model from where it began, and gives its weights: a step is compiled once."""
+    x, y = samples("dense", STEPS, group.size)
+    x, y = my_part(x, group.rank, group.size), my_part(y, group.rank, group.size)
+    model = dense()
+    model.compile(engine.distribute(keras.optimizers.SGD(0.1)), loss())
+    begin = model.get_weights()
+
+    def train_again():
+        model.set_weights(begin)
+        model.fit(x, y, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
+        return weights(model)
+
+    return train_again
+
+
+def test_horovod_starts_again_whatever_it_was_tuned_to(group, tried, trained):
+    everybody, untuned = range(group.size), trained()
+    both = engine.Tuning(fusion_mb=1, cycle_ms=1)
+    for tuning in (both, itself(tried), both):
+        engine.init(engines=[group.rank], tuning=tuning)
+        engine.init(engines=everybody)
+        assert distance(trained(), untuned) < ROUNDING
+
+
+def test_horovod_tunes_itself_at_each_start_that_asks_for_it_alone(group, tried, trained):
+    everybody = range(group.size)
+    for _ in range(2):
+        engine.init(engines=everybody, tuning=itself(tried))
+        trained()
+        engine.init(engines=everybody, tuning=engine.Tuning(cycle_ms=1))
+        names, *attempts = tried.read_text().splitlines()
+        assert names.startswith("hierarchical_allreduce,")
+        assert len(attempts) > 1
+    trained()
+    assert tried.read_text().splitlines() == [names, *attempts]
+
+
+def test_a_group_is_tuned_as_its_rank_0_was(group, trained):
+    own = engine.Tuning(cycle_ms=1 + group.rank, cache=group.rank)
+    engine.init(engines=[group.rank], tuning=own)
+    together = engine.init(engines=range(group.size))
+    first = engine.Tuning(cycle_ms=1, cache=0).environment()
+    assert together.allgather(_tuning.variables()) == [first] * group.size
+    trained()
+    engine.init(engines=range(group.size), tuning=engine.Tuning())
 
 
 def test_tunings_that_differ_are_refused_on_every_rank(group):

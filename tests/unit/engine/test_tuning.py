@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
-from interactive_dl.engine import Tuning, _tuning
+from interactive_dl.engine import Tuning, _horovod, _tuning
+from interactive_dl.errors import GroupError
 
 OWN = ("FUSION_THRESHOLD", "CYCLE_TIME", "CACHE_CAPACITY", "AUTOTUNE", "AUTOTUNE_LOG")
 
@@ -21,28 +25,6 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_left_out_is_left_to_horovod() -> None:
     assert Tuning().environment() == {}
     assert Tuning(autotune_log="tried.csv").environment() == {}
-
-
-@pytest.mark.parametrize(
-    ("tunings", "can_start_again"),
-    [
-        ((Tuning(), Tuning(cache=1)), True),
-        ((Tuning(cycle_ms=1), Tuning()), True),
-        ((Tuning(fusion_mb=1), Tuning(fusion_mb=2)), True),
-        ((Tuning(fusion_mb=1, cycle_ms=1),), False),
-        ((Tuning(fusion_mb=1), Tuning(cycle_ms=1)), False),
-        ((Tuning(autotune=True),), False),
-    ],
-)
-def test_horovod_starts_again_while_something_is_open(
-    tunings: tuple[Tuning, ...], can_start_again: bool
-) -> None:
-    settled: frozenset[str] = frozenset()
-    for tuning in tunings:
-        assert _tuning.is_open(settled)
-        tuning.apply()
-        settled |= _tuning.settled()
-    assert _tuning.is_open(settled) == can_start_again
 
 
 def test_sizes_are_told_in_bytes_and_times_in_milliseconds() -> None:
@@ -60,10 +42,45 @@ def test_another_tuning_replaces_the_one_before() -> None:
     assert Tuning(fusion_mb=1, cycle_ms=2).apply()
     assert not Tuning(fusion_mb=1, cycle_ms=2).apply()
     assert Tuning(cycle_ms=2).apply()
-    assert os.environ["HOROVOD_FUSION_THRESHOLD"] == str(128 * 2**20)
+    assert "HOROVOD_FUSION_THRESHOLD" not in os.environ
     assert os.environ["HOROVOD_CYCLE_TIME"] == "2"
 
 
 def test_what_is_below_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="`cycle_ms >= 0` must hold, but got -1"):
         Tuning(cycle_ms=-1)
+
+
+class Links:
+    """Links of a group whose rank 0 is tuned so; they note what Horovod would have read."""
+
+    def __init__(self, tuned: dict[str, str]) -> None:
+        self._tuned = tuned
+        self.started_with: list[dict[str, str]] = []
+
+    def broadcast(self, value: Any, root: int) -> Any:
+        return self._tuned
+
+    def start_horovod(self, hvd: ModuleType) -> None:
+        self.started_with.append(_tuning.variables())
+
+
+def start(monkeypatch: pytest.MonkeyPatch, version: str, tuned: dict[str, str]) -> Links:
+    monkeypatch.setitem(sys.modules, "horovod", SimpleNamespace(__version__=version))
+    library = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setitem(sys.modules, "horovod.torch", library)
+    links = Links(tuned)
+    _horovod.start("torch", links)
+    return links
+
+
+def test_a_rank_is_tuned_as_rank_0_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    Tuning(fusion_mb=1, cache=5).apply()
+    tuned = Tuning(cycle_ms=2).environment()
+    assert start(monkeypatch, "0.28.1+idl1", tuned).started_with == [tuned]
+
+
+def test_only_a_horovod_that_can_be_started_again_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert start(monkeypatch, "0.28.1", {}).started_with == [{}]
+    with pytest.raises(GroupError, match=r"but 0\.28\.1 is installed.*HOROVOD_CYCLE_TIME.*setup"):
+        start(monkeypatch, "0.28.1", Tuning(cycle_ms=2).environment())

@@ -30,6 +30,7 @@ if arguments[0] == "download":
     target.mkdir(parents=True, exist_ok=True)
     folder = target / "horovod-{HOROVOD}"
     folder.mkdir()
+    (folder / "source.cc").write_text("as it was\\n")
     with tarfile.open(f"{{folder}}.tar.gz", "w:gz") as archive:
         archive.add(folder, folder.name)
     sys.exit()
@@ -41,7 +42,7 @@ if os.environ.get("FAKE_CUT_SHORT") and objects.exists():
 if not objects.exists():
     objects.parent.mkdir()
     objects.touch()
-    calls.open("a").write("compile from the start\\n")
+    calls.open("a").write("compile " + (source / "source.cc").read_text())
     if os.environ.get("FAKE_INTERRUPT"):
         sys.exit("interrupted")
 target.mkdir()
@@ -50,8 +51,20 @@ with zipfile.ZipFile(target / "horovod-{HOROVOD}-cp311.whl", "w") as archive:
 """
 
 
+PATCH = """Why it is changed.
+
+--- a/source.cc
++++ b/source.cc
+@@ -1 +1 @@
+-as it was
++as patched
+"""
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
+    recipe_of(tmp_path).mkdir()
+    (recipe_of(tmp_path) / "source.patch").write_text(PATCH)
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text(FAKE_PIP)
@@ -59,19 +72,27 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf", python)
 
 
+def recipe_of(folder: Path) -> Path:
+    return folder / "recipe"
+
+
+def built(shelf: Shelf) -> Path:
+    return obtain(shelf, RECIPE, folder=recipe_of(shelf.folder.parent))
+
+
 def calls(shelf: Shelf) -> list[str]:
     return shelf.python.with_name("calls").read_text().splitlines()
 
 
 def test_a_wheel_is_built_once(shelf: Shelf) -> None:
-    wheel = obtain(shelf, RECIPE)
+    wheel = built(shelf)
     assert wheel.exists()
-    assert obtain(shelf, RECIPE) == wheel
-    assert calls(shelf) == ["download", "wheel", "compile from the start"]
+    assert built(shelf) == wheel
+    assert calls(shelf) == ["download", "wheel", "compile as patched"]
 
 
 def test_source_and_object_files_are_gone_when_the_wheel_is_there(shelf: Shelf) -> None:
-    wheel = obtain(shelf, RECIPE)
+    wheel = built(shelf)
     assert {path.name for path in shelf.folder.iterdir()} == {wheel.name, "build.log", "lock"}
 
 
@@ -80,11 +101,11 @@ def test_an_interrupted_build_goes_on_from_its_object_files(
 ) -> None:
     monkeypatch.setenv("FAKE_INTERRUPT", "1")
     with pytest.raises(CommandFailedError):
-        obtain(shelf, RECIPE)
+        built(shelf)
     assert shelf.wheel is None
     monkeypatch.delenv("FAKE_INTERRUPT")
-    assert obtain(shelf, RECIPE).exists()
-    assert calls(shelf) == ["download", "wheel", "compile from the start", "wheel"]
+    assert built(shelf).exists()
+    assert calls(shelf) == ["download", "wheel", "compile as patched", "wheel"]
 
 
 def test_a_tree_that_does_not_go_on_is_built_from_the_start_once(
@@ -92,11 +113,11 @@ def test_a_tree_that_does_not_go_on_is_built_from_the_start_once(
 ) -> None:
     monkeypatch.setenv("FAKE_INTERRUPT", "1")
     with pytest.raises(CommandFailedError):
-        obtain(shelf, RECIPE)
+        built(shelf)
     monkeypatch.delenv("FAKE_INTERRUPT")
     monkeypatch.setenv("FAKE_CUT_SHORT", "1")
-    assert obtain(shelf, RECIPE).exists()
-    assert calls(shelf)[3:] == ["wheel", "download", "wheel", "compile from the start"]
+    assert built(shelf).exists()
+    assert calls(shelf)[3:] == ["wheel", "download", "wheel", "compile as patched"]
 
 
 def test_a_failed_build_shows_the_end_of_its_log_and_where_it_is(
@@ -104,8 +125,19 @@ def test_a_failed_build_shows_the_end_of_its_log_and_where_it_is(
 ) -> None:
     monkeypatch.setenv("FAKE_INTERRUPT", "1")
     with pytest.raises(CommandFailedError, match="    interrupted") as raised:
-        obtain(shelf, RECIPE)
+        built(shelf)
     assert str(shelf.log) in str(raised.value)
+
+
+def test_a_patch_that_does_not_fit_is_named_and_nothing_is_built(shelf: Shelf) -> None:
+    patch = recipe_of(shelf.folder.parent) / "source.patch"
+    patch.write_text(PATCH.replace("as it was", "as it once was"))
+    with pytest.raises(CommandFailedError, match="Hunk #1 FAILED") as raised:
+        built(shelf)
+    assert f"fit the source of Horovod {HOROVOD}, but {patch} does not" in str(raised.value)
+    patch.write_text(PATCH)
+    assert built(shelf).exists()
+    assert calls(shelf) == ["download", "download", "wheel", "compile as patched"]
 
 
 def test_a_wheel_without_its_library_does_not_enter_the_cache(
@@ -113,7 +145,7 @@ def test_a_wheel_without_its_library_does_not_enter_the_cache(
 ) -> None:
     monkeypatch.setenv("FAKE_LIBRARY", "home/me/horovod/tensorflow/mpi_lib.so")
     with pytest.raises(CommandFailedError, match="must hold horovod/tensorflow/mpi_lib"):
-        obtain(shelf, RECIPE)
+        built(shelf)
     assert shelf.wheel is None
 
 

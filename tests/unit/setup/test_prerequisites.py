@@ -9,7 +9,7 @@ from deploy.setup.prerequisites import Machine, missing, this_machine, unusable
 
 COMPLETE = Machine(
     python=(3, 11),
-    tools=frozenset({"g++", "gcc", "make", "cmake"}),
+    tools=frozenset({"g++", "gcc", "make", "cmake", "patch"}),
     cmake=(3, 25),
     has_venv=True,
     has_headers=True,
@@ -20,7 +20,7 @@ def test_a_complete_machine_lacks_nothing() -> None:
     assert missing(COMPLETE) == ()
 
 
-@pytest.mark.parametrize("tool", ["g++", "gcc", "make", "cmake"])
+@pytest.mark.parametrize("tool", ["g++", "gcc", "make", "cmake", "patch"])
 def test_a_missing_tool_is_named_with_the_command_that_installs_it(tool: str) -> None:
     (message,) = missing(replace(COMPLETE, tools=COMPLETE.tools - {tool}))
     assert f"sudo apt-get install -y {tool}" in message
@@ -35,7 +35,7 @@ def test_npm_is_needed_for_the_hub_alone() -> None:
 def test_everything_missing_is_one_command() -> None:
     bare = Machine((3, 11), frozenset(), None, has_venv=False, has_headers=False)
     (message,) = missing(bare)
-    assert "install -y g++ gcc make cmake python3.11-dev python3.11-venv" in message
+    assert "install -y g++ gcc make cmake patch python3.11-dev python3.11-venv" in message
 
 
 def test_an_old_cmake_is_told_both_versions() -> None:

