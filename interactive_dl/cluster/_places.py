@@ -14,6 +14,9 @@ from pathlib import Path
 
 from interactive_dl.errors import ClusterError
 
+ENGINES_LOG = "mpiexec.log"
+"""In a cluster's folder."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -48,7 +51,7 @@ class Places:
     @property
     def engines_log(self) -> Path:
         """What is printed by the program that starts the engines."""
-        return self.folder / "mpiexec.log"
+        return self.folder / ENGINES_LOG
 
     @property
     def profile(self) -> Path:

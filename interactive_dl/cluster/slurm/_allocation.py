@@ -301,7 +301,7 @@ class SlurmAllocation:
 
     @property
     def _log(self) -> Path:
-        return self._places.folder / "mpiexec.log"
+        return self._places.engines_log
 
     def _ended(self, job: jobs.Job) -> State:
         ended = jobs.ended_state(job)

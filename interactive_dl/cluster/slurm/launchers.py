@@ -6,6 +6,7 @@ the ranks of some of them only; under another's, every rank is alone in a world 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,8 @@ from typing import Protocol
 from interactive_dl.cluster.environment import mpiexec_arguments
 from interactive_dl.errors import RequestError
 
+# As Slurm 22.05 prints it: "... Error handler invoked: status = -61, source = [slurm.pmix.7.2:1]".
+_SOURCE = re.compile(r"Error handler invoked: .* source = \[slurm\.pmix\.\d+\.\d+:(\d+)\]")
 _COUNT_WORDS = 3
 """Words that every command begins with: the program, ``-n`` and a number."""
 
@@ -74,6 +77,10 @@ class Launcher(Protocol):
         """Whether ranks on so many nodes live on when one of them dies."""
         ...
 
+    def first_to_end(self, said: str) -> int | None:
+        """The rank whose end has ended all, where what was printed then names it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Mpiexec:
@@ -101,6 +108,9 @@ class Mpiexec:
     def survives(self, nodes: int) -> bool:
         """Over several hosts MPI tells nobody of a death, and they would wait for ever."""
         return nodes == 1
+
+    def first_to_end(self, said: str) -> None:
+        """Never: a rank's watcher is there to see its end."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,11 @@ class Srun:
         """Never: Slurm tells no rank of another's death."""
         return False
 
+    def first_to_end(self, said: str) -> int | None:
+        """As the plug-in for PMIx says, which may end a rank's watcher before that has seen it."""
+        found = _SOURCE.search(said)
+        return int(found[1]) if found else None
+
 
 @dataclass(frozen=True)
 class PlainSrun:
@@ -153,6 +168,9 @@ class PlainSrun:
     def survives(self, nodes: int) -> bool:
         """Always: nothing connects them."""
         return True
+
+    def first_to_end(self, said: str) -> None:
+        """Never: none ends all."""
 
 
 WITHOUT_MPI = PlainSrun()

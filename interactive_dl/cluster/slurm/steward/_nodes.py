@@ -45,6 +45,10 @@ class Nodes(Protocol):
         """Whether ranks on so many of them live on when one dies."""
         ...
 
+    def first_to_end(self, said: str) -> int | None:
+        """The rank whose end has ended all, where what was printed then names it."""
+        ...
+
     def sweep(self) -> None:
         """End what a world that has ended left where mpiexec ran."""
         ...
@@ -122,6 +126,9 @@ class JobNodes:
 
     def survive(self, count: int) -> bool:
         return self._launcher.survives(count)
+
+    def first_to_end(self, said: str) -> int | None:
+        return self._launcher.first_to_end(said)
 
     def sweep(self) -> None:
         # An mpiexec that was killed leaves those on its own node behind.

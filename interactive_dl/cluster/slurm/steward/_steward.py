@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from interactive_dl.cluster._places import ENGINES_LOG
 from interactive_dl.cluster.slurm.silence import answers
 from interactive_dl.cluster.slurm.steward._nodes import Nodes
 from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
@@ -30,6 +31,7 @@ _NAMED_S = 1.5
 _LOST_S = 10.0
 _ENDED_S = 5.0
 _WITH_OTHERS = "MPI ended it with the others"
+_FIRST = "Slurm's plug-in saw its end, and ended its watcher before that could tell how"
 _ABORT_S = 2.0
 _ASK_S = 5.0
 _WORLDS = 4
@@ -66,6 +68,8 @@ class Steward:
     ) -> None:
         self._job = nodes.job
         self._folder = folder
+        self._printed = folder / ENGINES_LOG
+        self._printed_before = 0
         self._nodes = nodes
         self._command = tuple(command)
         self._restart = restart
@@ -145,6 +149,7 @@ class Steward:
         return all(engine in told and told[engine].exit_code == 0 for engine in world.ids)
 
     def _start(self, world: World) -> subprocess.Popen[bytes]:
+        self._printed_before = self._printed.stat().st_size if self._printed.exists() else 0
         words = self._nodes.placed(self._command, world.hosts)
         words += ["--world", ",".join(map(str, world.ids))]
         # Of a world that has ended some steps may take a while to go.
@@ -195,11 +200,20 @@ class Steward:
         self._nodes.clear()
         told, births = exits.exits(self._folder), exits.births(self._folder)
         nodes = [node for node in world.hosts for _ in range(self._nodes.slots[node])]
-        for engine, node in zip(world.ids, nodes, strict=True):
+        first = None if told.keys() & set(world.ids) else self._first_to_end()
+        for rank, (engine, node) in enumerate(zip(world.ids, nodes, strict=True)):
             if engine in births and engine not in told:
                 lost = self._silence.known.get(node, 0.0) > _NAMED_S
-                how = "its node does not answer" if lost else _WITH_OTHERS
-                self._note_loss(births[engine], how)
+                ended = _FIRST if rank == first else _WITH_OTHERS
+                self._note_loss(births[engine], "its node does not answer" if lost else ended)
+
+    def _first_to_end(self) -> int | None:
+        """The rank that ended first, where what was printed since the world began says so."""
+        if not self._printed.exists():
+            return None
+        with self._printed.open("rb") as printed:
+            printed.seek(self._printed_before)
+            return self._nodes.first_to_end(printed.read().decode(errors="replace"))
 
     def _note_loss(self, birth: exits.Birth, how: str) -> None:
         try:

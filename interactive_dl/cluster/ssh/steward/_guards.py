@@ -160,6 +160,9 @@ class Guards:
     def survive(self, count: int) -> bool:
         return count == 1
 
+    def first_to_end(self, said: str) -> None:
+        """Guards end no watcher before it has seen its engine's end."""
+
     def sweep(self) -> None:
         for guard in self._guards.values():
             guard.tell("sweep")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interactive_dl.cluster import Cluster
-from interactive_dl.cluster.slurm.launchers import WITHOUT_MPI, Ranks, fitting, launcher
+from interactive_dl.cluster.slurm.launchers import LAUNCHERS, WITHOUT_MPI, Ranks, fitting, launcher
 from interactive_dl.cluster.slurm.request import request_of
 from interactive_dl.errors import RequestError
 from interactive_dl.telemetry.commands import ENDS_ALL
@@ -105,3 +105,10 @@ def test_srun_is_told_the_nodes_by_name() -> None:
 def test_another_launcher_is_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(RequestError, match=f"one of mpiexec.*launcher='{name}'"):
         request_of({"launcher": name})
+
+
+def test_only_slurms_plug_in_names_the_rank_that_has_ended_all() -> None:
+    said = "Error handler invoked: status = -61, source = [slurm.pmix.7.2:13]\n"
+    named = {name: one.first_to_end(said) for name, one in LAUNCHERS.items()}
+    assert (named["srun:pmix"], named["mpiexec"], named["srun:none"]) == (13, None, None)
+    assert launcher("srun:pmix").first_to_end("srun: error: n1: task 1: Killed") is None

@@ -192,6 +192,9 @@ class _Cut:
     def survive(self, count: int) -> bool:
         return False
 
+    def first_to_end(self, said: str) -> int | None:
+        return launcher("srun:pmix").first_to_end(said)
+
     def sweep(self) -> None:
         return
 
@@ -243,6 +246,34 @@ def test_the_engine_that_ended_first_is_named_where_somebody_saw_its_end(tmp_pat
     exits.record_exit(tmp_path, exits.Exit(5, "n2", 99, 3, None, time.time(), 0))
     assert steward.why_over(world, world.hosts) == "Engine 5 on n2 ended first: exit code 3."
     assert steward.why_over(world, ["n1"]).endswith("and n2 cannot be used.")
+
+
+@pytest.mark.parametrize(
+    ("is_named", "is_seen", "told"),
+    [
+        (True, False, "Engine 5 on n2 ended first: Slurm's plug-in saw its end, "),
+        (False, False, "The world of engines has ended; it was not seen which of them "),
+        (True, True, "Engine 4 on n1 ended first: exit code 3."),
+    ],
+)
+def test_the_engine_that_slurms_plug_in_names_ended_first_where_nobody_saw_its_end(
+    tmp_path: Path, is_named: bool, is_seen: bool, told: str
+) -> None:
+    said = "slurmstepd-n2: error: mpi/pmix_v4: Error handler invoked: status = -61, source = "
+    steward, world = _steward_of(tmp_path), World(7, (4, 5), ("n1", "n2"))
+    log = tmp_path / "mpiexec.log"
+    log.write_text(f"{said}[slurm.pmix.7.2:0]\n")
+    for engine, node in zip(world.ids, world.hosts, strict=True):
+        exits.record_birth(tmp_path, exits.Birth(engine, engine - 4, (4, 5), node, 99, 98))
+    steward._start(world).kill()
+    if is_named:
+        log.write_text(f"{log.read_text()}{said}[slurm.pmix.7.3:1]\n{said}[slurm.pmix.7.3:0]\n")
+    if is_seen:
+        exits.record_exit(tmp_path, exits.Exit(4, "n1", 99, 3, None, time.time(), 0))
+    steward._bury(world)
+    assert steward.why_over(world, world.hosts).startswith(told)
+    how = exits.exits(tmp_path)[5].lost
+    assert how.startswith("Slurm" if is_named and not is_seen else "MPI ended it")
 
 
 def test_what_to_type_before_the_end_is_what_the_hosts_allow(tmp_path: Path) -> None:
