@@ -96,6 +96,13 @@ def test_an_allocation_that_ends_early_says_why(places: Places, ids: tuple[int, 
         asyncio.run(waiting)
 
 
+def test_one_that_does_not_say_why_leaves_it_at_what_was_seen(places: Places) -> None:
+    allocation = SimpleNamespace(is_over=lambda: True, outcome=None)
+    waiting = _starting.await_engines_of(allocation, _client(0), places, lambda: (4, 5), 60.0)
+    with pytest.raises(EnginesNotRegisteredError, match=r"\[4, 5\] did not"):
+        asyncio.run(waiting)
+
+
 def test_ids_of_engines_are_awaited_before_their_registration(places: Places) -> None:
     allocation = SimpleNamespace(is_over=lambda: False, outcome=None)
     told = iter([(), (4, 5)])
