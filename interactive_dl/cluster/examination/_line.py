@@ -65,8 +65,8 @@ class Listener:
     def _listen(self) -> None:
         while not self._is_over.is_set():
             if self._socket.poll(_POLL_MS):
-                frames = self._socket.recv_multipart()
-                self._socket.send(self._take(frames[0]) if len(frames) == 1 else b"")
+                first, *_ = self._socket.recv_multipart()  # a stranger may send more
+                self._socket.send(self._take(first))
 
     def _take(self, frame: bytes) -> bytes:
         try:

@@ -123,6 +123,18 @@ def test_a_folder_that_another_user_may_have_made_is_not_used(tmp_path: Path) ->
         make_own(tmp_path / "link")
 
 
+def test_a_cluster_is_not_made_in_a_folder_that_another_user_may_have_made(
+    places: Places, tmp_path: Path
+) -> None:
+    places.remove()
+    places.volatile.symlink_to(tmp_path)
+    try:
+        with pytest.raises(ClusterError, match="was made by user"):
+            places.create()
+    finally:
+        places.volatile.unlink()
+
+
 def test_a_folder_of_another_user_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

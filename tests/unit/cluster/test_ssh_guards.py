@@ -21,6 +21,7 @@ from interactive_dl.cluster.ssh.host import SIGN, _guard, guard_command
 from interactive_dl.cluster.ssh.request import request_of
 from interactive_dl.cluster.ssh.steward import _guards
 from interactive_dl.cluster.ssh.steward._guards import Guard
+from interactive_dl.errors import ClusterError
 
 TIMEOUT_S = 20.0
 
@@ -72,6 +73,19 @@ def test_a_guard_answers_and_keeps_a_folder_while_it_is_there(host: _Host, guard
     guard.hang_up()
     assert guard.await_end(TIMEOUT_S)
     assert not host.scratch.exists()
+
+
+def test_a_guard_keeps_no_folder_that_another_user_may_have_made(
+    host: _Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(_processes.MARK, "another cluster's")
+    kept = tmp_path / "another" / "file"
+    kept.parent.mkdir()
+    kept.touch()
+    host.scratch.symlink_to(kept.parent)
+    with pytest.raises(ClusterError, match="was made by user"):
+        _guard.Guard(host.folder, host.scratch).run()
+    assert kept.exists()
 
 
 def test_a_sweep_ends_engines_and_nothing_else(host: _Host, guard: Guard) -> None:

@@ -97,6 +97,11 @@ def test_a_command_that_cannot_be_started_is_slurm_that_does_not_answer(
         commands.listing([1])
 
 
+def test_a_job_without_nodes_is_nothing_to_ask_slurm_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert commands.node_names("") == ()
+
+
 def test_what_slurm_does_not_say_of_nodes_is_not_remembered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
