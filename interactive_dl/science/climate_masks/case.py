@@ -17,15 +17,16 @@ from interactive_dl.science.climate_masks.config import (
     Config,
 )
 from interactive_dl.science.climate_masks.metric import score
-from interactive_dl.science.definition import Bound, Case, Predictor, Published, predictions
+from interactive_dl.science.definition import Bound, Case, Predictor, Proof, Published, predictions
 
 if TYPE_CHECKING:
     import keras
 
-IOU_GATE = 0.6
+GATE = (Bound("iou_of_samples", ">=", 0.6), Bound("iou", ">=", 0.6))
 """Of both definitions: five seeds reached 0.73 to 0.80 in either. Shuffled labels teach 0.33; with
 background everywhere it is 0.32, with the best answer that knows the latitude only no more, with a
-logistic regression of single pixels and their squares 0.47.
+logistic regression of single pixels and their squares 0.47. DeepLabv3+: 0.72 to 0.75 with three
+seeds and on four ranks, with shuffled labels 0.32.
 """
 
 
@@ -73,7 +74,7 @@ CASE = Case(
     source="arXiv:1810.01993, climate-seg-benchmark, MLPerf HPC's DeepCAM",
     differs="frames of our own simulation instead of CAM5's, 64x96 pixels of 8 channels instead of"
     " 768x1152 of 16, 240 instead of 121,266; events are more frequent (4.3 and 0.95 % of the"
-    " pixels instead of 1.3 and 0.05 %); a small Tiramisu with normalised batches; no gradient lag",
+    " pixels instead of 1.3 and 0.05 %); small networks with normalised batches; no gradient lag",
     sizes={
         "laptop": LAPTOP,
         "laptop_deeplab": LAPTOP_DEEPLAB,
@@ -88,10 +89,8 @@ CASE = Case(
     build_model=build_model,
     compile=compile,
     score=judge,
-    gate=(
-        Bound("iou_of_samples", ">=", IOU_GATE),
-        Bound("iou", ">=", IOU_GATE),
-    ),
+    gate=GATE,
+    proofs={"laptop_deeplab": Proof(GATE)},
     parameters={"full": 43_669_251},
     published=(
         Published("iou", "0.73", "arXiv:1810.01993, DeepLabv3+"),

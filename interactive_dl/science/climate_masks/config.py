@@ -129,9 +129,13 @@ LAPTOP = Config(
 LAPTOP_DEEPLAB = replace(
     LAPTOP,
     network=DeepLab(
-        width=4, units=(2, 2, 2, 2), rates=(1, 2, 4), decoder="deconv1x", normalised=True
+        width=8, units=(2, 2, 2, 2), rates=(1, 2, 4), decoder="deconv1x", normalised=True
     ),
+    decay=((9, 0.3), (12, 0.1)),
+    epochs=14,
 )
+"""543,147 parameters; an epoch takes 7 seconds on one core. What passes the encoder's bottlenecks
+and the way beside it is ``width`` and less; with 4 the rivers are lost (an IoU of 0.4)."""
 
 DEEPLAB = Config(
     height=768,

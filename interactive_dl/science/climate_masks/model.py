@@ -125,7 +125,8 @@ def _pyramid(x: Any, filters: int, network: DeepLab) -> Any:
     """What is at a pixel, what is around it at three distances, and the mean over the frame."""
     normalised = network.normalised
     height, width = x.shape[1:3]
-    mean = _convolution(layers.GlobalAveragePooling2D(keepdims=True)(x), filters, 1, normalised)
+    # never normalised: where a batch is one frame, its mean has no spread to be divided by
+    mean = _convolution(layers.GlobalAveragePooling2D(keepdims=True)(x), filters, 1, False)
     views = [
         _convolution(x, filters, 1, normalised),
         *(_convolution(x, filters, 3, normalised, dilation_rate=rate) for rate in network.rates),

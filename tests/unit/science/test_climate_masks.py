@@ -11,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 from interactive_dl.errors import SourceNotFoundError, UnreadableSourceError
@@ -369,6 +370,19 @@ def test_each_decoder_leads_back_to_the_frame(decoder: Any) -> None:
     network = replace(LAPTOP_DEEPLAB.network, decoder=decoder)
     config: Config = replace(LAPTOP_DEEPLAB, height=32, width=48, network=network)
     assert CASE.build_model(config).output_shape == (None, 32, 48, 3)
+
+
+def test_a_batch_of_one_frame_teaches_every_convolution() -> None:
+    """Ranks that share a small batch have no more each; normalised over it, one mean is nothing."""
+    keras.utils.set_random_seed(0)
+    model = CASE.build_model(replace(LAPTOP_DEEPLAB, height=32, width=48))
+    frame = tf.random.uniform((1, *model.input_shape[1:]))
+    kernels = [weight for weight in model.trainable_weights if weight.name == "kernel"]
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(model(frame, training=True) ** 2)
+    gradients = tape.gradient(total, [kernel.value for kernel in kernels])
+    untaught = [k.path for k, g in zip(kernels, gradients, strict=True) if not np.any(g)]
+    assert not untaught
 
 
 def test_sizes_that_cannot_be_halved_so_often_are_refused() -> None:
