@@ -42,6 +42,7 @@ bench:  ## set up with torch, run the benchmarks
 	@.venv/bin/python tests/benchmarks/board.py
 	@.venv/bin/python tests/benchmarks/interrupts.py
 	@.venv/bin/python tests/benchmarks/scale.py
+	@.venv/bin/python tests/benchmarks/threads.py
 
 bench-centre: setup  ## as root: the benchmarks on virtual hosts with a real Slurm
 	@.venv/bin/python -m deploy.virtual --nodes 4 .venv/bin/python tests/benchmarks/centre.py
