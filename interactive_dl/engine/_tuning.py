@@ -13,6 +13,8 @@ _VARIABLES = (
     "HOROVOD_AUTOTUNE",
     "HOROVOD_AUTOTUNE_LOG",
 )
+_CACHE = 1024
+"""Horovod's own. Where it tunes itself it would try none, and rank 0 could not lose a rank then."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Tuning:
         fusion_mb: size of the buffer; 0 sends each tensor by itself.
         cycle_ms: how long it waits for more.
         cache: how many tensors' readiness it remembers, so that ranks exchange bits, not names.
+            Keep it above the number that a step reduces: rank 0 may crash with a rank that is lost
+            while it gathers names (Horovod 0.28 does not look whether it got them).
         autotune: whether it looks for the best values while the training runs, by Bayesian
             optimisation; the first steps are slower. Compression is left alone, as it changes what
-            comes out.
+            comes out, and so is the cache.
         autotune_log: a file in which rank 0 notes what it tries.
     """
 
@@ -42,10 +46,11 @@ class Tuning:
 
     def environment(self) -> dict[str, str]:
         """The variables that Horovod reads when it starts."""
+        cache = _CACHE if self.autotune and self.cache is None else self.cache
         values = {
             "HOROVOD_FUSION_THRESHOLD": _bytes(self.fusion_mb),
             "HOROVOD_CYCLE_TIME": self.cycle_ms,
-            "HOROVOD_CACHE_CAPACITY": self.cache,
+            "HOROVOD_CACHE_CAPACITY": cache,
             "HOROVOD_AUTOTUNE": 1 if self.autotune else None,
             "HOROVOD_AUTOTUNE_LOG": self.autotune_log if self.autotune else None,
         }

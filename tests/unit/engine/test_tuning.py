@@ -38,6 +38,10 @@ def test_sizes_are_told_in_bytes_and_times_in_milliseconds() -> None:
     }
 
 
+def test_a_search_for_the_best_leaves_the_cache_alone() -> None:
+    assert Tuning(autotune=True).environment()["HOROVOD_CACHE_CAPACITY"] == "1024"
+
+
 def test_another_tuning_replaces_the_one_before() -> None:
     assert Tuning(fusion_mb=1, cycle_ms=2).apply()
     assert not Tuning(fusion_mb=1, cycle_ms=2).apply()
