@@ -77,6 +77,8 @@ def test_a_job_script_shows_what_starts_the_engines(
     script = Cluster("slurm", nodes=2, engines_per_node=2, **options).job_script()
     assert starts in script
     assert (f"export {ENDS_ALL}=1" in script) == all_end
+    assert 'export OMPI_MCA_btl_sm_backing_directory="$IDL_SCRATCH"' in script
+    assert 'export PRTE_MCA_prte_tmpdir_base="$IDL_SCRATCH"' in script
 
 
 def test_launchers_are_told_by_the_mpi_that_they_fit() -> None:

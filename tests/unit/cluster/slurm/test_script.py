@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +137,32 @@ def test_a_path_with_a_space_is_one_word_for_sbatch() -> None:
 
 def test_jobs_that_share_a_node_share_no_folder_there(tmp_path: Path) -> None:
     kept = 'case "$*" in *keeper*) echo "$@";; *) %s;; esac'
-    done = _run(tmp_path, _script(tmp_path / "s"), srun=kept % _ON_THIS_HOST)
+    script = _script(tmp_path / "s", setup=["umask 0"])
+    done = _run(tmp_path, script, srun=kept % _ON_THIS_HOST)
     assert done.returncode == 9
     assert (tmp_path / "s-7").stat().st_mode & 0o777 == 0o700
     kept_clean = [line for line in done.stdout.splitlines() if "_keeper.py" in line]
     assert [line.split()[-2] for line in kept_clean] == [f"{tmp_path}/s-7"]
 
 
-def test_a_folder_that_somebody_else_has_made_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "s-7").symlink_to("theirs")
+def _link(folder: Path) -> None:
+    (folder.parent / "theirs").mkdir()
+    folder.symlink_to("theirs")
+
+
+def _give_away(folder: Path) -> None:
+    folder.mkdir()
+    os.chown(folder, os.getuid() + 1, -1)
+
+
+_NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root gives folders away")
+
+
+@pytest.mark.parametrize("make", [_link, pytest.param(_give_away, marks=_NEEDS_ROOT)])
+def test_a_folder_that_somebody_else_has_made_is_not_used(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "s-7")
     done = _run(tmp_path, _script(tmp_path / "s"), srun=_ON_THIS_HOST)
     assert (done.returncode, done.stdout) == (93, "")
     assert f"{tmp_path}/s-7 was made by somebody else, or is a link" in done.stderr
