@@ -17,7 +17,7 @@ from tests.deploy import drills
 from tests.deploy.trainings import training
 
 LONGEST_S = 20.0
-WARN_MIN = 8
+WARN_MIN = 12
 LATER_S = 10
 """After Slurm would warn, what runs without a steward is asked to leave."""
 TO_BE_ASKED = "What runs here is asked to leave"
@@ -30,7 +30,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[idl.Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         patch.setenv("IDL_RUNS", str(folder / "runs"))
-        asked = {"walltime_min": 10, "warn_min": WARN_MIN, "omit_directives": ["signal"]}
+        asked = {"walltime_min": 15, "warn_min": WARN_MIN, "omit_directives": ["signal"]}
         with idl.Cluster(
             "slurm", nodes=4, interface="eth0", collectives="gloo", **asked
         ) as cluster:
@@ -72,15 +72,15 @@ def _the_first_node_is_lost(
     run = four.runs["headless"]
     log = four.folder / "mpiexec.log"
     assert log.read_text().count(TO_BE_ASKED) == 1
-    drills.end_in(four, 60 * WARN_MIN - LATER_S + 16)
-    until(lambda: log.read_text().count(TO_BE_ASKED) == 2, "the recorder is told", 10.0)
+    drills.end_in(four, 60 * WARN_MIN - LATER_S + 20)
+    until(lambda: log.read_text().count(TO_BE_ASKED) == 2, "the recorder is told", 15.0)
     link("n1", "down")
     try:
         until(lambda: "No answer from n1" in four.state.reason, "it is named", 10.0)
         assert "not started again. Type: cluster.renew()" in four.state.reason
         until(lambda: run.history.ended, "the run ends", timeout_s=40.0)
         assert run.history.ended.outcome == "stopped"
-        assert " ends in 8 min" in run.history.ended.reason
+        assert " ends in 12 min" in run.history.ended.reason
         assert run.history.groups[-1].engines == (2,)
     finally:
         link("n1", "up")

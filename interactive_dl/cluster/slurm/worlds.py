@@ -59,6 +59,13 @@ class World:
         return cls(**{**told, "ids": tuple(told["ids"]), "hosts": tuple(told["hosts"])})
 
 
+def of_others(folder: Path, job: int) -> frozenset[int]:
+    """Ids of engines that were started in other jobs of the cluster."""
+    jobs = {int(path.stem.removeprefix("job-")) for path in folder.glob("job-*.json")} - {job}
+    found = (World.read(folder, other) for other in jobs)
+    return frozenset(engine for world in found if world is not None for engine in world.ids)
+
+
 def end(folder: Path, job: int) -> None:
     """Ask the steward to end at once, whatever runs."""
     _order(folder, job).touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from interactive_dl.cluster.ssh._connection import (
     explained,
     ssh_words,
 )
-from interactive_dl.cluster.ssh._looking import _script, found_wrong
+from interactive_dl.cluster.ssh._looking import _script, ask_all, found_wrong
 from interactive_dl.cluster.ssh._script import NO_FOLDER, NO_INTERPRETER, host_script
 from interactive_dl.cluster.ssh.host import TOKEN, look_command
 from interactive_dl.cluster.ssh.host.__main__ import main
@@ -164,6 +165,22 @@ def test_no_command_line_shows_the_word_that_a_looker_must_know(
     monkeypatch.setattr(_sight, "_CALL_S", 0.05)
     main(words[3:])
     assert '"has_mark":true' in capsys.readouterr().out
+
+
+def test_hosts_are_asked_for_what_no_command_line_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\nexec bash -s\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    seen = ask_all(request_of({"hosts": ["n1", "n2"]}), "127.0.0.1", tmp_path)
+    assert list(found_wrong(seen, "127.0.0.1", tmp_path)) == ["n2"]
+    assert isinstance(seen["n1"], Sight)
+    assert (seen["n1"].has_mark, seen["n1"].unreached) == (True, "")
+    told = (tmp_path / "words").read_text().splitlines()
+    assert sorted(line.split()[-3] for line in told) == ["n1", "n2"]
+    assert all(line.endswith(" bash -s") for line in told)
 
 
 def test_a_folder_of_the_same_name_on_another_disk_is_not_the_shared_one(tmp_path: Path) -> None:

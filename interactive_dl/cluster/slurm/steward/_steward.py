@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from interactive_dl.cluster._places import ENGINES_LOG
 from interactive_dl.cluster.slurm.silence import answers
 from interactive_dl.cluster.slurm.steward._nodes import Nodes
-from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end
+from interactive_dl.cluster.slurm.worlds import Stage, World, is_to_end, of_others
 from interactive_dl.errors import RecorderRefusedError, RecorderUnreachableError
 from interactive_dl.telemetry import _address, exits, supervisor, wire
 from interactive_dl.telemetry.feed import ask
@@ -314,7 +314,16 @@ class Steward:
             return
         self._warning = self._nodes.ending(self._heard[0])
         _LOG.warning("%s.", self._warning)
-        threading.Thread(target=self._vacate, args=(world.ids,), name="vacate", daemon=True).start()
+        threading.Thread(target=self._vacate, args=(world,), name="vacate", daemon=True).start()
+
+    def _engines(self, world: World) -> tuple[int, ...]:
+        """Those of a world, and those that were started in its job since: healed, or grown."""
+        try:
+            born = exits.births(self._folder).keys() - of_others(self._folder, self._job)
+        except OSError as error:
+            _LOG.warning("Which engines were started since is not known: %s", error)
+            return world.ids
+        return tuple(sorted({*world.ids, *born}))
 
     def _announce_end(self, world: World) -> threading.Event:
         """Keep the recorder told of when engines are to be left that go on without this node.
@@ -324,17 +333,18 @@ class Steward:
         """
         is_over = threading.Event()
         if self._is_elastic and len(world.hosts) > 1:
-            words = (world.ids, is_over)
+            words = (world, is_over)
             threading.Thread(target=self._announce, args=words, name="end", daemon=True).start()
         return is_over
 
-    def _announce(self, engines: tuple[int, ...], is_over: threading.Event) -> None:
+    def _announce(self, world: World, is_over: threading.Event) -> None:
         told_s = math.inf
         pause_s = _ANNOUNCE_S[0]
         while not is_over.is_set():
             leaving = self._nodes.leaving()
             if leaving is not None:
                 at_s = time.time() + leaving.in_s
+                engines = self._engines(world)
                 is_passed = self._pass_on(wire.Vacate(1, leaving.why, engines, leaving.in_s))
                 if is_passed and abs(at_s - told_s) > _CHANGED_S:
                     _LOG.info("What runs here is asked to leave at %s.", _clock(at_s))
@@ -351,12 +361,12 @@ class Steward:
             return False
         return True
 
-    def _vacate(self, engines: tuple[int, ...]) -> None:
+    def _vacate(self, world: World) -> None:
         """Tell the recorder, until it has heard."""
         while True:
             try:
                 address = _address.read(self._folder)
-                ask(address, wire.Vacate(1, self._warning, engines), _ASK_S)
+                ask(address, wire.Vacate(1, self._warning, self._engines(world)), _ASK_S)
                 return
             except RecorderUnreachableError as error:
                 _LOG.warning("%s", error)

@@ -443,8 +443,23 @@ def test_a_recorder_that_refuses_is_not_asked_again(
     steward = Steward(
         folder=tmp_path, nodes=_Cut(tmp_path), command=[], restart=True, is_elastic=False
     )
-    steward._vacate((4, 5))
+    steward._vacate(World(7, (4, 5), ("n1", "n2")))
     assert "without a checkpoint: It speaks another version." in caplog.text
+
+
+def test_engines_that_were_started_since_are_asked_to_leave_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[wire.Vacate] = []
+    monkeypatch.setattr(_steward, "ask", lambda _, message, __: told.append(message))
+    _address.write(tmp_path, _address.Address("tcp://127.0.0.1:1", "", "", ""))
+    world = World(7, (4, 5), ("n1", "n2"))
+    for one in (World(6, (0, 1), ("n1", "n2")), world, World(8, (7, 8), ("n1", "n2"))):
+        one.write(tmp_path)
+    for engine in (0, 1, 4, 6, 7, 8):
+        exits.record_birth(tmp_path, exits.Birth(engine, 0, (engine,), "n1", 99, 98))
+    _steward_of(tmp_path)._vacate(world)
+    assert [one.engines for one in told] == [(4, 5, 6)]
 
 
 def _wait_with_sigterm() -> None:
