@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from interactive_dl.cluster.environment import Binding
 from interactive_dl.errors import ClusterError
+from interactive_dl.telemetry import whole
 from interactive_dl.telemetry.commands import Collectives
 
 
@@ -71,10 +71,8 @@ class Description:
     follow_on: int = 0
 
     def write(self, path: Path) -> None:
-        """Write under a temporary name, then rename: a reader sees the whole file or none."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(asdict(self), indent=1))
-        partial.rename(path)
+        """Leave it for other processes: a reader sees the whole file or none."""
+        whole.write(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, path: Path) -> Description:

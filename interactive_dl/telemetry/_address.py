@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from interactive_dl.errors import RecorderUnreachableError
+from interactive_dl.telemetry import whole
 
 CLUSTER_VARIABLE = "IDL_CLUSTER"
 """Environment variable that holds the cluster's folder in all of its processes."""
@@ -34,14 +34,8 @@ def path_in(folder: Path) -> Path:
 
 
 def write(folder: Path, address: Address) -> None:
-    """Under a temporary name first, and never readable by others, not even for a moment."""
-    path = path_in(folder)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(address))
-    partial.rename(path)
+    """Never readable by others, not even for a moment."""
+    whole.write(path_in(folder), msgspec.json.encode(address))
 
 
 def read(folder: Path) -> Address:

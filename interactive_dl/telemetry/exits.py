@@ -1,13 +1,12 @@
 """What an engine leaves on disk: its id, that it lives, how it ended, and its log.
 
 One folder for each cluster. The process that watches an engine writes its exit, the engine itself
-its birth; notebooks read both. Only the standard library is needed here.
+its birth; notebooks read both. Nothing but the standard library is needed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -16,6 +15,8 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from interactive_dl.telemetry import whole
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,4 @@ def last_lines(path: Path, count: int = 20) -> tuple[str, ...]:
 
 
 def _write(path: Path, fields: dict[str, object]) -> None:
-    """Under a temporary name first: a reader sees the whole record or none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(fields))
-    partial.rename(path)
+    whole.write(path, json.dumps(fields))

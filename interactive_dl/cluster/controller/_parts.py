@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from interactive_dl.telemetry import whole
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,8 @@ class Parts:
     given_up: str = ""
 
     def write(self, folder: Path) -> None:
-        """Write under a temporary name, then rename: a reader sees the whole file or none."""
-        path = _path_in(folder)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.rename(path)
+        """Leave it for other processes: a reader sees the whole file or none."""
+        whole.write(_path_in(folder), json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> Parts | None:

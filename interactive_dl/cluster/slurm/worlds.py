@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+from interactive_dl.telemetry import whole
 
 _LOG = logging.getLogger("interactive_dl.cluster")
 
@@ -35,19 +35,14 @@ class World:
     reason: str = ""
 
     def write(self, folder: Path) -> None:
-        """Write under a temporary name, then rename: a reader sees the whole file or none.
+        """Leave it for other processes: a reader sees the whole file or none.
 
         Engines are looked after even where nothing can be written, such as over a quota.
         """
-        path = _path(folder, self.job)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            partial.write_text(json.dumps(asdict(self)))
-            partial.rename(path)
+            whole.write(_path(folder, self.job), json.dumps(asdict(self)))
         except OSError as error:
             _LOG.warning("Notebooks are not told how the engines stand: %s", error)
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: Path, job: int) -> World | None:

@@ -23,7 +23,7 @@ from interactive_dl.search.driver._conductor import (
 )
 from interactive_dl.search.driver._hands import Engines
 from interactive_dl.search.driver._keeper import Keeper
-from interactive_dl.telemetry import journal
+from interactive_dl.telemetry import journal, whole
 from interactive_dl.telemetry.events import (
     CommandApplied,
     CommandRefused,
@@ -118,9 +118,7 @@ def _give_back(keeper: Keeper, folder: Path, cluster: str) -> None:
     for number, engines in list(keeper.book.running.items()) if before else ():
         event = events.TrialCrashed(number, engines, "its cluster has ended", is_blamed=False)
         keeper.write(event)
-    partial = note.with_name(f".{_CLUSTER}")
-    partial.write_text(cluster)
-    partial.replace(note)
+    whole.write(note, cluster)
 
 
 class _Ear:
