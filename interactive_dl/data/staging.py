@@ -9,6 +9,7 @@ that all of them share. Here each rank reads a part, and the nodes forward the p
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -139,12 +140,12 @@ def _request(source: Path, block_mib: float) -> dict[str, object]:
     """What all ranks must ask for alike.
 
     Raises:
-        StagingError: a block that holds nothing.
+        StagingError: a block that holds nothing, or is endless.
     """
-    if not block_mib * 2**20 >= 1:
+    if not 1 <= block_mib * 2**20 < math.inf:
         raise StagingError(
-            f"`block_mib > 0` must hold, but got (block_mib={block_mib}). A block is what a rank"
-            f" reads at once; {BLOCK_MIB:g} is a good size."
+            f"`block_mib > 0`, and finite, must hold, but got (block_mib={block_mib}). A block is"
+            f" what a rank reads at once; {BLOCK_MIB:g} is a good size."
         )
     return {"path to be staged": str(source), "block_mib": block_mib}
 

@@ -173,7 +173,7 @@ def test_a_file_that_changes_meanwhile_is_one_error_on_all_ranks(
     assert not halves(*map(own, "abc"))
 
 
-@pytest.mark.parametrize("block_mib", [0, -1, float("nan")])
+@pytest.mark.parametrize("block_mib", [0, -1, float("nan"), float("inf")])
 def test_blocks_that_hold_nothing_are_one_error_on_all_ranks(
     tmp_path: Path, block_mib: float
 ) -> None:
@@ -184,7 +184,7 @@ def test_blocks_that_hold_nothing_are_one_error_on_all_ranks(
     outcomes = ThreadRanks(2, hosts=("a", "b")).outcomes(program)
     assert {type(one) for one in outcomes} == {StagingError}
     assert len({str(one) for one in outcomes}) == 1
-    assert "rank 1: `block_mib > 0` must hold" in str(outcomes[0])
+    assert "rank 1: `block_mib > 0`, and finite, must hold" in str(outcomes[0])
 
 
 @pytest.mark.parametrize("when", ["before", "while writing"])
